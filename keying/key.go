@@ -1,0 +1,51 @@
+package keying
+
+import "net/http"
+
+// Digest is the first 128 bits of the SHA-256 of a key's canonical bytes. It is
+// stable across restarts and machines.
+type Digest [16]byte
+
+// Key is a canonical cache key. It is immutable; two keys are the same key when
+// their Bytes are equal. The digest only finds it quickly: a store keeps the
+// bytes too and compares them.
+type Key struct {
+	raw    string
+	digest Digest
+	base   Digest
+}
+
+// Bytes returns the canonical bytes.
+func (k Key) Bytes() string { return k.raw }
+
+// Digest returns the digest of the canonical bytes.
+func (k Key) Digest() Digest { return k.digest }
+
+// Base returns the digest of scheme, host and forwarded target alone. All the
+// keys that custom key specs split one URL into share it; it is what an
+// invalidation by URL names.
+func (k Key) Base() Digest { return k.base }
+
+// Request is what a key can be made of: plain values, taken from the request
+// before anything is stripped from it. Build does not edit them.
+type Request struct {
+	Method      string
+	Scheme      string // "http" or "https"
+	Host        string // canonical: lower case, no default port, no trailing dot
+	Target      string // origin-form as received: raw path, and "?" with the raw query if there is one
+	Header      http.Header
+	Body        []byte // keyed for methods other than GET and HEAD
+	Destination string // split-test destination, "" without a split
+}
+
+// Keyed is a built key and what must be forwarded so that the origin answers
+// exactly the request that the key names.
+type Keyed struct {
+	Key            Key
+	Target         string // the target to forward; it is in the key
+	OriginalQuery  string // the client's raw query, when Target's query differs from it
+	QueryChanged   bool   // whether OriginalQuery is meaningful ("" is a query too)
+	AcceptEncoding string // normalised; forwarded as is, "" means send none
+	Device         string // class, when the spec uses it
+	Browser        string // class, when the spec uses it
+}

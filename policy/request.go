@@ -1,0 +1,34 @@
+package policy
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"weir/keying"
+	"weir/rfc9111"
+)
+
+// Request is a client's request after it was matched and keyed: what every tier
+// is asked with. Tiers do not edit it, and nothing in it changes while any of
+// them may still read it, which can be after the client has left.
+type Request struct {
+	Plan   *Plan
+	Params Params       // what the path pattern captured
+	Keyed  keying.Keyed // zero when Bypass is set before a key was built
+
+	Method string
+	Scheme string
+	Host   string      // canonical
+	Target string      // what is forwarded: Keyed.Target, or the client's own for a bypass
+	Header http.Header // the client's end-to-end fields, conditional and range fields included
+	Client string      // address of the client, without port
+
+	Body   []byte    // of a keyed request with one, whole
+	Stream io.Reader // of a request that is passed; nil without a body
+	Length int64     // of Stream in bytes, -1 when not known
+
+	Origin string                // name of the origin in the table, after the split test
+	Bypass rfc9111.CachingStatus // why the caches must not be used, "" when they may
+	At     time.Time             // when its head had arrived
+}
