@@ -11,5 +11,18 @@
 //     drops from the query is dropped from both.
 //   - A key is a pure function of its spec and its request.
 //
+// # Key bytes
+//
+// A key is a version byte and then parts in this order: scheme, host, target,
+// accept-encoding, destination; method and body unless the method is GET or HEAD;
+// cookies; headers; device; browser. A part is a kind byte and its texts, each
+// with its length in bytes before it as a shortest-form uvarint. A cookie or
+// header part has the name, a form byte (absent, value, partition, no partition)
+// and a text where the form has one. What a spec names is always written, absent
+// or not, so that two specs do not meet in one key by accident.
+//
+// A part of the bytes is never reinterpreted: another layout takes another
+// version byte, and old keys are then simply not found.
+//
 // It must never know storage, lifetimes or routes.
 package keying

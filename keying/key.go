@@ -1,6 +1,9 @@
 package keying
 
-import "net/http"
+import (
+	"crypto/sha256"
+	"net/http"
+)
 
 // Digest is the first 128 bits of the SHA-256 of a key's canonical bytes. It is
 // stable across restarts and machines.
@@ -8,11 +11,11 @@ type Digest [16]byte
 
 // Key is a canonical cache key. It is immutable; two keys are the same key when
 // their Bytes are equal. The digest only finds it quickly: a store keeps the
-// bytes too and compares them.
+// bytes too and compares them. The zero Key is no key.
 type Key struct {
 	raw    string
 	digest Digest
-	base   Digest
+	base   int // raw[:base] is version, scheme, host and target
 }
 
 // Bytes returns the canonical bytes.
@@ -23,8 +26,24 @@ func (k Key) Digest() Digest { return k.digest }
 
 // Base returns the digest of scheme, host and forwarded target alone. All the
 // keys that custom key specs split one URL into share it; it is what an
-// invalidation by URL names.
-func (k Key) Base() Digest { return k.base }
+// invalidation by URL names. It is computed on each call.
+func (k Key) Base() Digest {
+	var scratch [scratchSize]byte
+	return sum(append(scratch[:0], k.raw[:k.base]...))
+}
+
+// Base returns the [Key.Base] of the keys of a URL: scheme, canonical host, and
+// the target as it is forwarded.
+func Base(scheme, host, target string) Digest {
+	var scratch [scratchSize]byte
+	b := appendHead(scratch[:0], scheme, host, len(target))
+	return sum(append(b, target...))
+}
+
+func sum(raw []byte) Digest {
+	full := sha256.Sum256(raw)
+	return Digest(full[:16])
+}
 
 // Request is what a key can be made of: plain values, taken from the request
 // before anything is stripped from it. Build does not edit them.

@@ -1,9 +1,20 @@
 package keying
 
-import "net/http"
+import (
+	"errors"
+	"net/http"
+	"slices"
+)
 
 // MaxBody is the largest request body, in bytes, that can be part of a key.
 const MaxBody = 8000
+
+var (
+	// ErrBodyTooBig is Build's error for a keyed body of more than MaxBody bytes.
+	ErrBodyTooBig = errors.New("keying: request body too big to be part of a key")
+	// ErrTarget is Build's error for a target that does not begin with "/".
+	ErrTarget = errors.New("keying: target is not in origin-form")
+)
 
 // QueryMode says which query parameters are part of the key and are forwarded.
 type QueryMode int
@@ -17,10 +28,11 @@ const (
 
 // Spec is a compiled key spec. The zero value builds the default key: scheme,
 // host, target with query, normalised Accept-Encoding, split-test destination and,
-// for methods other than GET and HEAD, method and body.
+// for methods other than GET and HEAD, method, body and the body's Content-Type
+// and Content-Encoding, without which it has no meaning (RFC 10008 says so for QUERY).
 type Spec struct {
 	Query   QueryMode
-	Names   []string // parameter names for QueryOnly and QueryExcept
+	Names   []string // parameter names for QueryOnly and QueryExcept, not percent-encoded
 	Sort    bool     // parameters sorted by name, values of one name kept in order
 	Cookies []Cookie
 	Headers []string // canonical field names
@@ -29,7 +41,11 @@ type Spec struct {
 }
 
 // Cookie adds a cookie's value to the key. With partitions it adds the name of
-// the first partition that lists the value instead, or "" for none of them.
+// the first partition that lists the value instead, or that none does.
+//
+// Names and values are compared raw, whitespace around them aside. Of a cookie
+// that was sent more than once all values are in the key, joined with ";": origins
+// differ in whether the first or the last one counts.
 type Cookie struct {
 	Name       string
 	Partitions []Partition
@@ -41,28 +57,65 @@ type Partition struct {
 	Values []string
 }
 
-// Part is one decoded part of a key.
-type Part struct {
-	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser"
-	Name  string // of the cookie or header
-	Value string
+// bodyFields say what the bytes of a body mean.
+var bodyFields = [...]string{"Content-Type", "Content-Encoding"}
+
+// scratchSize lets the bytes of a usual key be put together on the stack.
+const scratchSize = 768
+
+// Build makes the key of r, and what is to be forwarded for it. GET and HEAD
+// share keys.
+func (s *Spec) Build(r *Request) (Keyed, error) {
+	if r.Target == "" || r.Target[0] != '/' {
+		return Keyed{}, ErrTarget
+	}
+	var few [32]string
+	target := cutTarget(few[:0], s, r.Target)
+	keyed := Keyed{AcceptEncoding: AcceptEncoding(r.Header)}
+
+	var scratch [scratchSize]byte
+	b := appendHead(scratch[:0], r.Scheme, r.Host, target.size)
+	at := len(b)
+	b = target.append(b)
+	base := len(b)
+	if string(b[at:]) != r.Target {
+		keyed.QueryChanged = true
+		keyed.OriginalQuery = r.Target[len(target.path)+1:]
+	}
+
+	b = appendText(b, kindAcceptEncoding, keyed.AcceptEncoding)
+	b = appendText(b, kindDestination, r.Destination)
+	hasBody := r.Method != http.MethodGet && r.Method != http.MethodHead
+	if hasBody {
+		if len(r.Body) > MaxBody {
+			return Keyed{}, ErrBodyTooBig
+		}
+		b = slices.Grow(b, len(r.Body)+scratchSize)
+		b = appendText(b, kindMethod, r.Method)
+		b = appendText(b, kindBody, r.Body)
+	}
+	for i := range s.Cookies {
+		b = appendCookie(b, &s.Cookies[i], r.Header)
+	}
+	if hasBody {
+		for _, name := range bodyFields {
+			b = appendField(b, name, r.Header)
+		}
+	}
+	for _, name := range s.Headers {
+		b = appendField(b, name, r.Header)
+	}
+	if s.Device {
+		keyed.Device = Device(r.Header)
+		b = appendText(b, kindDevice, keyed.Device)
+	}
+	if s.Browser {
+		keyed.Browser = Browser(r.Header)
+		b = appendText(b, kindBrowser, keyed.Browser)
+	}
+
+	raw := string(b)
+	keyed.Key = Key{raw: raw, digest: sum(b), base: base}
+	keyed.Target = raw[at:base]
+	return keyed, nil
 }
-
-// Build makes the key of r, and what is to be forwarded for it.
-func (s *Spec) Build(r *Request) (Keyed, error) { panic("unwritten") }
-
-// Parse recovers a key from its canonical bytes.
-func Parse(raw string) (Key, error) { panic("unwritten") }
-
-// Parts decodes the key for people.
-func (k Key) Parts() []Part { panic("unwritten") }
-
-// Device returns the device class of a request: smartphone, tablet, mobile or desktop.
-func Device(h http.Header) string { panic("unwritten") }
-
-// Browser returns the browser family of a request.
-func Browser(h http.Header) string { panic("unwritten") }
-
-// AcceptEncoding returns the codings among br, gzip and zstd that a request
-// accepts, in that order and comma-separated, "" for none.
-func AcceptEncoding(h http.Header) string { panic("unwritten") }
