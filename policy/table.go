@@ -1,43 +1,66 @@
 package policy
 
 import (
-	"net/http"
-
-	"weir/rfc9111"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 )
 
 // Table is a compiled policy. It is immutable.
 type Table struct {
-	Version string // digest of the source, short; for logs and history
-	Origins map[string]*Origin
-	// unexported: compiled routes and the defaults plan
+	Version  string // digest of the source, short; for logs and history
+	Origins  map[string]*Origin
+	Warnings Errors // what is allowed but hardly meant
+
+	defaults *Plan
+	routes   []*route
+
+	// The routes' patterns, each list in the order of the routes.
+	exact   map[string][]candidate // by the one path they match
+	byFirst map[string][]candidate // by their first segment
+	general []candidate            // the rest
 }
 
-// MatchRequest is what routes are matched by.
-type MatchRequest struct {
-	Method, Host string // Host canonical
-	Path         string // raw path as received
-	RawQuery     string
-	Header       http.Header
+// Plans returns the plans of all routes in order, and last that of the defaults.
+func (t *Table) Plans() []*Plan {
+	plans := make([]*Plan, 0, len(t.routes)+1)
+	for _, r := range t.routes {
+		plans = append(plans, r.plan)
+	}
+	return append(plans, t.defaults)
 }
 
-// Match returns the plan of the first route that matches, or that of the defaults.
-func (t *Table) Match(r *MatchRequest) (*Plan, Params) { panic("unwritten") }
-
-// TagTemplate is a tag with {placeholders} for captured parameters.
-type TagTemplate struct {
-	// unexported parts
+// Compile decodes and compiles a policy file. name is used in error messages. The
+// error is an Errors with everything found.
+func Compile(name string, src []byte) (*Table, error) {
+	r := newReport(name, src)
+	c := &compiler{report: r, table: &Table{Version: version(src), Origins: map[string]*Origin{}}}
+	if root := parse(r); root != nil {
+		fileShape.inspect(r, root)
+		c.file(root)
+	}
+	if errs := r.errors(r.found); errs != nil {
+		return nil, errs
+	}
+	c.table.Warnings = r.errors(r.warnings)
+	c.table.index()
+	return c.table, nil
 }
 
-// Tags returns the tags of a response under plan: the plan's own templates expanded by params, and those
-// in the response's cache-tag, surrogate-key and cache-groups fields; sorted, without duplicates, bounded.
-func (p *Plan) ResponseTags(params Params, resp *rfc9111.Response) []string { panic("unwritten") }
+func version(src []byte) string {
+	sum := sha256.Sum256(src)
+	return hex.EncodeToString(sum[:6])
+}
 
-// Compile decodes and compiles a policy file. name is used in error messages. The error is an Errors with everything found.
-func Compile(name string, src []byte) (*Table, error) { panic("unwritten") }
-
-// ForOrigin is the table that `weir serve --origin URL` runs without a policy file.
-func ForOrigin(url string) (*Table, error) { panic("unwritten") }
-
-// Schema is the JSON Schema of the policy file.
-func Schema() []byte { panic("unwritten") }
+// ForOrigin is the table of a node that is given an origin's URL and no policy file.
+func ForOrigin(url string) (*Table, error) {
+	if wrong := checkUpstream(url); wrong != "" {
+		return nil, fmt.Errorf("origin: %s", wrong)
+	}
+	src, err := json.Marshal(map[string]any{"origins": map[string]any{"origin": map[string]any{"url": url}}})
+	if err != nil {
+		return nil, fmt.Errorf("origin: %w", err)
+	}
+	return Compile("origin", src)
+}

@@ -1,0 +1,328 @@
+package policy
+
+import (
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weir/keying"
+	"weir/rfc9111"
+)
+
+func (c *compiler) origins(n *node) {
+	c.origin = map[string]*node{}
+	for _, f := range n.all() {
+		c.origin[f.name] = f.value
+		c.table.Origins[f.name] = c.buildOrigin(f.name, f.value)
+	}
+}
+
+func (c *compiler) buildOrigin(name string, n *node) *Origin {
+	ms := func(field string, otherwise time.Duration) time.Duration {
+		return n.get(field).duration(time.Millisecond, otherwise)
+	}
+	o := &Origin{
+		Name:           name,
+		Host:           strings.ToLower(n.get("host").value()),
+		ConnectTimeout: ms("connectTimeoutMs", 5*time.Second),
+		HeaderTimeout:  ms("headerTimeoutMs", 30*time.Second),
+		IdleTimeout:    ms("idleTimeoutMs", 30*time.Second),
+		TotalTimeout:   ms("totalTimeoutMs", time.Hour),
+		MaxConns:       n.get("maxConns").number(0),
+		Retries:        n.get("retries").number(1),
+	}
+	if url := n.get("url"); url != nil {
+		o.Upstreams = []Upstream{{serverURL(url.value()), 1}}
+	}
+	seen := map[string]bool{}
+	for _, item := range n.get("upstreams").list() {
+		url := serverURL(item.get("url").value())
+		if url != "" && seen[url] {
+			c.wrong(item.get("url"), "%s stands in this list twice; give it more weight instead", url)
+		}
+		seen[url] = true
+		o.Upstreams = append(o.Upstreams, Upstream{url, item.get("weight").number(1)})
+	}
+	if health := n.get("health"); health != nil && health.kind == object {
+		o.Health = c.buildHealth(health)
+	}
+	return o
+}
+
+func (c *compiler) buildHealth(n *node) *Health {
+	h := &Health{
+		Path:     n.get("path").value(),
+		Interval: n.get("intervalSeconds").duration(time.Second, 10*time.Second),
+		Timeout:  n.get("timeoutSeconds").duration(time.Second, 2*time.Second),
+		Fall:     n.get("fall").number(3),
+		Rise:     n.get("rise").number(2),
+	}
+	switch at := n.get("timeoutSeconds"); {
+	case h.Timeout > h.Interval && at != nil:
+		c.wrong(at, "is longer than the interval of %s between two checks", h.Interval)
+	case h.Timeout > h.Interval && n.get("intervalSeconds").kind == number:
+		h.Timeout = h.Interval
+	}
+	return h
+}
+
+// serverURL is the form without the slash and the upper case that people add.
+func serverURL(s string) string { return strings.ToLower(strings.TrimSuffix(s, "/")) }
+
+// plan compiles the settings of a route, defaults already under them.
+func (c *compiler) plan(name string, n *node) *Plan {
+	edge := n.get("edge")
+	p := &Plan{
+		Route:                 name,
+		Table:                 c.table,
+		Edge:                  !edge.isFalse(),
+		Key:                   c.key(n.get("key")),
+		Compress:              !n.get("compress").isFalse(),
+		BrowserMaxAge:         n.get("browser").get("maxAgeSeconds").optional(),
+		ServiceWorkerMaxAge:   n.get("browser").get("serviceWorkerSeconds").optional(),
+		RemoveRequestHeaders:  canonicalAll(n.get("removeRequestHeaders")),
+		RemoveResponseHeaders: canonicalAll(n.get("removeResponseHeaders")),
+	}
+	if p.Edge {
+		p.Rules = buildRules(edge)
+	}
+	for _, tag := range n.get("tags").list() {
+		if t, wrong := parseTag(tag.value()); wrong == "" {
+			p.Tags = append(p.Tags, t)
+		}
+	}
+	for _, f := range n.get("setResponseHeaders").all() {
+		if p.SetResponseHeaders == nil {
+			p.SetResponseHeaders = map[string]string{}
+		}
+		p.SetResponseHeaders[canonical(f.name)] = f.value.value()
+		if maxAge := n.get("browser").get("maxAgeSeconds"); maxAge != nil && canonical(f.name) == "Cache-Control" {
+			c.contradiction(maxAge, f.value, "keep one of the two")
+		}
+	}
+	c.destination(p, n)
+	return p
+}
+
+// destination sets origin or split.
+func (c *compiler) destination(p *Plan, n *node) {
+	origin, split := n.get("origin"), n.get("split")
+	switch {
+	case origin != nil && split != nil:
+		c.contradiction(origin, split, "a split names the origins of its destinations, so keep one of the two")
+	case origin != nil:
+		p.Origin = c.named(origin)
+	case split != nil && split.kind == object:
+		p.Split = c.split(split)
+		if len(p.Split.Destinations) > 0 {
+			p.Origin = p.Split.Destinations[0].Origin
+		}
+	case split == nil && len(c.origin) == 1:
+		for p.Origin = range c.origin {
+			c.used[p.Origin] = true
+		}
+	}
+}
+
+// named returns the name of an origin that exists.
+func (c *compiler) named(n *node) string {
+	name := n.value()
+	c.used[name] = true
+	if name == "" || c.origin[name] != nil || len(c.origin) == 0 {
+		return name
+	}
+	best, least := "", max(1, len(name)/3)+1
+	for _, other := range slices.Sorted(maps.Keys(c.origin)) {
+		if d := distance(name, other); d < least {
+			best, least = other, d
+		}
+	}
+	if best != "" {
+		c.wrong(n, "no origin is called %q; did you mean %q?", name, best)
+	} else {
+		c.wrong(n, "no origin is called %q; there is %s", name, c.originNames())
+	}
+	return name
+}
+
+func (c *compiler) originNames() string {
+	names := slices.Sorted(maps.Keys(c.origin))
+	if len(names) > 10 {
+		names = append(names[:10], "...")
+	}
+	return quoteAll(names, ", ")
+}
+
+func (c *compiler) split(n *node) *Split {
+	s := &Split{Cookie: n.get("cookie").value()}
+	if n.get("cookie") == nil {
+		c.wrong(n, `"cookie" is missing; it remembers the destination of a client`)
+	}
+	if n.get("destinations") == nil {
+		c.wrong(n, `"destinations" is missing; it says where clients are sent`)
+	}
+	names := map[string]bool{}
+	for _, item := range n.get("destinations").list() {
+		d := Destination{item.get("name").value(), c.named(item.get("origin")), item.get("weight").number(1)}
+		if d.Name != "" && names[d.Name] {
+			c.wrong(item.get("name"), "%q names another destination already", d.Name)
+		}
+		names[d.Name] = true
+		s.Destinations = append(s.Destinations, d)
+	}
+	return s
+}
+
+func buildRules(edge *node) rfc9111.Rules {
+	r := rfc9111.Rules{
+		Lifetime:             edge.get("maxAgeSeconds").optional(),
+		StaleWhileRevalidate: edge.get("staleWhileRevalidateSeconds").optional(),
+		StaleIfError:         edge.get("staleIfErrorSeconds").optional(),
+		ForcePrivate:         edge.get("forcePrivateCaching").isTrue(),
+		Heuristic:            edge.get("heuristicFreshness").isTrue(),
+		IgnoreRequest:        edge.get("ignoreRequestDirectives").isTrue(),
+	}
+	for _, f := range edge.get("statusMaxAgeSeconds").all() {
+		if status, err := strconv.Atoi(f.name); err == nil && f.value.kind == number {
+			if r.StatusLifetimes == nil {
+				r.StatusLifetimes = map[int]time.Duration{}
+			}
+			r.StatusLifetimes[status] = f.value.duration(time.Second, 0)
+		}
+	}
+	return r
+}
+
+func (c *compiler) key(n *node) *keying.Spec {
+	s := &keying.Spec{
+		Sort:    n.get("sortQueryParameters").isTrue(),
+		Headers: canonicalAll(n.get("headers")),
+		Device:  n.get("device").isTrue(),
+		Browser: n.get("browser").isTrue(),
+	}
+	only, none, except := n.get("excludeAllQueryParametersExcept"), n.get("excludeAllQueryParameters"), n.get("excludeQueryParameters")
+	if !none.isTrue() {
+		none = nil
+	}
+	if except != nil && len(except.items) == 0 {
+		except = nil
+	}
+	switch {
+	case only != nil && except != nil:
+		c.contradiction(only, except, "list either the parameters to keep or those to exclude")
+	case only != nil && none != nil:
+		c.contradiction(only, none, "keep some parameters or none")
+	case except != nil && none != nil:
+		c.contradiction(except, none, "exclude some parameters or all")
+	case only != nil:
+		s.Query, s.Names = keying.QueryOnly, only.values()
+	case except != nil:
+		s.Query, s.Names = keying.QueryExcept, except.values()
+	case none != nil:
+		s.Query = keying.QueryNone
+	}
+	s.Cookies = c.cookies(n.get("cookies"))
+	return s
+}
+
+func (c *compiler) cookies(n *node) []keying.Cookie {
+	var cookies []keying.Cookie
+	for _, item := range n.list() {
+		cookie := keying.Cookie{Name: item.value()}
+		at := item
+		if item.kind == object {
+			at = item.get("name")
+			cookie = keying.Cookie{Name: at.value(), Partitions: c.partitions(item.get("partitions"))}
+		}
+		if cookie.Name == "" {
+			continue
+		}
+		if slices.ContainsFunc(cookies, func(o keying.Cookie) bool { return o.Name == cookie.Name }) && item.kind == object {
+			c.wrong(at, "%q stands in this list twice", cookie.Name)
+		}
+		cookies = append(cookies, cookie)
+	}
+	return cookies
+}
+
+func (c *compiler) partitions(n *node) []keying.Partition {
+	var partitions []keying.Partition
+	names, values := map[string]bool{}, map[string]*node{}
+	for _, item := range n.list() {
+		p := keying.Partition{Name: item.get("name").value(), Values: item.get("values").values()}
+		if p.Name != "" && names[p.Name] {
+			c.wrong(item.get("name"), "%q names another partition already", p.Name)
+		}
+		names[p.Name] = true
+		for _, v := range item.get("values").list() {
+			if first := values[v.value()]; first != nil && first.parent != v.parent {
+				c.wrong(v, "%s is in %s already", shorten(v.value()), c.where(first))
+			} else {
+				values[v.value()] = v
+			}
+		}
+		partitions = append(partitions, p)
+	}
+	return partitions
+}
+
+// canonicalAll returns header names as http.Header has them.
+func canonicalAll(n *node) []string {
+	var names []string
+	for _, name := range n.values() {
+		names = append(names, canonical(name))
+	}
+	return names
+}
+
+func (c *compiler) match(n *node) *route {
+	r := &route{}
+	for _, method := range n.get("methods").values() {
+		r.methods = append(r.methods, method)
+	}
+	for _, host := range n.get("hosts").values() {
+		r.hosts = append(r.hosts, newHostPattern(host))
+	}
+	paths := n.get("path").list()
+	if path := n.get("path"); path != nil && path.kind == text {
+		paths = []*node{path}
+	}
+	for _, path := range paths {
+		if p, wrong := parsePattern(path.value()); wrong == "" {
+			r.paths = append(r.paths, p)
+		}
+	}
+	for _, of := range []struct {
+		name string
+		in   source
+	}{{"headers", inHeader}, {"cookies", inCookie}, {"query", inQuery}} {
+		for _, f := range n.get(of.name).all() {
+			r.conditions = append(r.conditions, buildCondition(of.in, f))
+		}
+	}
+	return r
+}
+
+func buildCondition(in source, f field) condition {
+	c := condition{in: in, name: f.name}
+	if in == inHeader {
+		c.name = http.CanonicalHeaderKey(f.name)
+	}
+	n := f.value
+	if n.kind == text {
+		c.values = []string{n.text}
+	} else if oneOf := n.get("oneOf"); oneOf != nil {
+		c.values = oneOf.values()
+	}
+	c.absent = n.get("present").isFalse()
+	expression := n.get("matches").value()
+	if expression != "" {
+		c.re, _ = regexp.Compile(expression) // checked with the shape
+	}
+	c.text = strings.Join([]string{strconv.Itoa(int(in)), c.name, strconv.FormatBool(c.absent), expression, quoteAll(c.values, ",")}, "\x00")
+	return c
+}

@@ -1,0 +1,283 @@
+package policy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// compiler turns a tree of the right shape into a table, and reports what only
+// shows when fields are seen together.
+type compiler struct {
+	*report
+	table  *Table
+	origin map[string]*node // by name, those with mistakes included
+	used   map[string]bool  // origins that something names
+}
+
+func (c *compiler) file(root *node) {
+	if root.kind != object {
+		return
+	}
+	c.used = map[string]bool{}
+	c.origins(root.get("origins"))
+	defaults := root.get("defaults")
+	if defaults == nil {
+		defaults = &node{kind: object, at: root.at, parent: root, name: "defaults"}
+	}
+	c.table.defaults = c.plan("defaults", under(nil, defaults))
+	c.table.defaults.Route = "defaults"
+	if c.table.defaults.Origin == "" && len(c.origin) > 1 && defaults.get("origin") == nil && defaults.get("split") == nil {
+		c.wrong(defaults, `"origin" is missing; requests that no route matches need one of %s`, c.originNames())
+	}
+	if routes := root.get("routes"); routes != nil && routes.kind == list {
+		c.routes(routes, defaults)
+	}
+	for _, f := range root.get("origins").all() {
+		if !c.used[f.name] {
+			c.warn(f.value, "no route and no default names this origin")
+		}
+	}
+}
+
+func (c *compiler) routes(routes, defaults *node) {
+	names := map[string]*node{}
+	for _, n := range routes.items {
+		if n.kind != object {
+			continue
+		}
+		if name := n.get("name"); name.value() != "" {
+			if first := names[name.text]; first != nil {
+				c.wrong(name, "%q is the name of %s already", name.text, c.where(first))
+			} else {
+				names[name.text] = n
+			}
+		}
+		c.table.routes = append(c.table.routes, c.route(n, defaults))
+	}
+	c.shadowed(routes)
+}
+
+// route compiles one route over the defaults.
+func (c *compiler) route(n, defaults *node) *route {
+	r := c.match(n.get("match"))
+	base := under(nil, defaults)
+	// origin and split exclude each other; the route's own choice is the one that counts.
+	switch {
+	case given(n.get("origin")):
+		base = base.without("split")
+	case given(n.get("split")):
+		base = base.without("origin")
+	}
+	own := *n
+	merged := under(base, own.without("match").without("name"))
+	r.plan = c.plan(n.get("name").value(), merged)
+	c.placeholders(merged.get("tags"), r)
+	c.methods(n.get("match").get("methods"), r, merged)
+	c.useless(n, r.plan)
+	return r
+}
+
+// methods names what the route caches besides GET and HEAD.
+func (c *compiler) methods(n *node, r *route, merged *node) {
+	if !r.plan.Edge || n == nil {
+		return
+	}
+	private := merged.get("edge").get("forcePrivateCaching")
+	for _, item := range n.items {
+		switch method := item.value(); method {
+		case "", "GET", "HEAD":
+			continue
+		case "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE":
+			// RFC 9110, 9.3: responses to these are not cacheable.
+			c.wrong(item, `%s cannot be cached; give it a route of its own with "edge": false, before this one`, method)
+		default:
+			if private.isTrue() {
+				c.wrong(c.later(private, item), "private responses to %s cannot be cached; remove forcePrivateCaching or %s from this route's methods", method, method)
+			}
+			r.plan.Rules.Methods = append(r.plan.Rules.Methods, method)
+		}
+	}
+}
+
+// placeholders wants every path of a route to capture what its tags name.
+func (c *compiler) placeholders(tags *node, r *route) {
+	for _, n := range tags.list() {
+		tag, _ := parseTag(n.value())
+		for _, part := range tag.parts {
+			if part.param == "" {
+				continue
+			}
+			if len(r.paths) == 0 {
+				c.wrong(n, "{%s} stands for a parameter, but the route has no path with :%s", part.param, part.param)
+			}
+			for _, p := range r.paths {
+				if !p.has(part.param) {
+					c.wrong(n, "{%s} stands for a parameter, but the path %s has no :%s", part.param, shorten(p.source), part.param)
+					break
+				}
+			}
+		}
+	}
+}
+
+// useless warns of settings that a route without caching cannot follow.
+func (c *compiler) useless(n *node, plan *Plan) {
+	if plan.Edge {
+		return
+	}
+	for _, name := range []string{"key", "tags"} {
+		if own := n.get(name); given(own) {
+			c.warn(own, `has no effect, because "edge" is false`)
+		}
+	}
+}
+
+// later returns the node to report a contradiction at: what a route says rather
+// than what it inherits, and otherwise what comes second.
+func (c *compiler) later(a, b *node) *node {
+	aInherited, bInherited := strings.HasPrefix(a.path(), "defaults"), strings.HasPrefix(b.path(), "defaults")
+	switch {
+	case aInherited && !bInherited:
+		return b
+	case bInherited && !aInherited:
+		return a
+	case a.at > b.at:
+		return a
+	}
+	return b
+}
+
+// contradiction reports two settings that cannot both hold.
+func (c *compiler) contradiction(a, b *node, right string) {
+	at := c.later(a, b)
+	other := a
+	if at == a {
+		other = b
+	}
+	if strings.HasPrefix(other.path(), "defaults") && !strings.HasPrefix(at.path(), "defaults") {
+		right += "; null drops what defaults say"
+	}
+	c.wrong(at, "contradicts %s; %s", c.where(other), right)
+}
+
+// shadowed warns of routes that an earlier one leaves nothing for.
+func (c *compiler) shadowed(routes *node) {
+	const most = 1000 // each is compared with each before it
+	if len(c.found) > 0 {
+		return
+	}
+	for i, r := range c.table.routes[:min(most, len(c.table.routes))] {
+		for j, earlier := range c.table.routes[:i] {
+			if earlier.covers(r) {
+				c.warn(routes.items[i], "never matches, because %s takes all of its requests; put this route first", c.where(routes.items[j]))
+				break
+			}
+		}
+	}
+}
+
+// covers says whether r matches every request that other matches.
+func (r *route) covers(other *route) bool {
+	return coverAll(r.methods, other.methods, func(a, b string) bool { return a == b || a == "GET" && b == "HEAD" }) &&
+		coverAll(r.hosts, other.hosts, hostPattern.covers) &&
+		coverAll(r.paths, other.paths, (*pattern).covers) &&
+		!slices.ContainsFunc(r.conditions, func(a condition) bool {
+			return !slices.ContainsFunc(other.conditions, func(b condition) bool { return a.text == b.text })
+		})
+}
+
+// coverAll says whether each of theirs is covered by one of ours; none is all.
+func coverAll[T any](ours, theirs []T, covers func(a, b T) bool) bool {
+	if ours == nil || theirs == nil {
+		return ours == nil
+	}
+	return !slices.ContainsFunc(theirs, func(b T) bool {
+		return !slices.ContainsFunc(ours, func(a T) bool { return covers(a, b) })
+	})
+}
+
+// The rest reads values from nodes. A node that is missing or broken reads as the
+// zero value, so that one mistake is reported once.
+
+func given(n *node) bool { return n != nil && n.kind != null }
+
+func (n *node) value() string {
+	if n == nil || n.kind != text {
+		return ""
+	}
+	return n.text
+}
+
+func (n *node) isTrue() bool { return n != nil && n.kind == boolean && n.truth }
+
+func (n *node) isFalse() bool { return n != nil && n.kind == boolean && !n.truth }
+
+func (n *node) all() []field {
+	if n == nil || n.kind != object {
+		return nil
+	}
+	return n.fields
+}
+
+func (n *node) list() []*node {
+	if n == nil || n.kind != list {
+		return nil
+	}
+	return n.items
+}
+
+// values returns the strings of a list.
+func (n *node) values() []string {
+	var out []string
+	for _, item := range n.list() {
+		if item.kind == text {
+			out = append(out, item.text)
+		}
+	}
+	return out
+}
+
+func (n *node) number(otherwise int) int {
+	if n == nil || n.kind != number {
+		return otherwise
+	}
+	v, err := strconv.ParseFloat(n.text, 64)
+	if err != nil {
+		return otherwise
+	}
+	return int(v)
+}
+
+// duration reads a number of units. Whole and fraction are kept apart, because a
+// float does not hold every nanosecond of 68 years.
+func (n *node) duration(unit, otherwise time.Duration) time.Duration {
+	if n == nil || n.kind != number {
+		return otherwise
+	}
+	v, err := strconv.ParseFloat(n.text, 64)
+	if err != nil {
+		return otherwise
+	}
+	whole := time.Duration(v)
+	return whole*unit + time.Duration((v-float64(whole))*float64(unit)+0.5)
+}
+
+func (n *node) optional() *time.Duration {
+	if n == nil || n.kind != number {
+		return nil
+	}
+	d := n.duration(time.Second, 0)
+	return &d
+}
+
+// without returns a copy of an object that lacks a field.
+func (n *node) without(name string) *node {
+	if n == nil {
+		return nil
+	}
+	out := *n
+	out.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return f.name == name })
+	return &out
+}

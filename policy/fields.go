@@ -1,0 +1,294 @@
+package policy
+
+// This file is the policy's vocabulary: every field, what it may be, and what it
+// means. Decoding and the JSON Schema are both made from it.
+
+const (
+	maxSeconds = 1<<31 - 1 // RFC 9111, 1.2.2: what every recipient can hold
+	maxMillis  = 7 * 24 * 3600 * 1000
+)
+
+func textOf(what string, check func(string) string) *shape {
+	return &shape{kind: text, what: what, check: check}
+}
+
+func (s *shape) like(pattern string, examples ...any) *shape {
+	s.pattern, s.examples = pattern, examples
+	return s
+}
+
+func listOf(what string, elem *shape) *shape {
+	return &shape{kind: list, what: what, elem: elem, once: true}
+}
+
+// entry is a field of an object; doc stands for the shape's own when there is one.
+func entry(name string, s *shape, doc string) member { return member{name: name, shape: s, doc: doc} }
+
+// own is a field that a route never inherits.
+func own(name string, s *shape, doc string) member {
+	return member{name: name, shape: s, doc: doc, own: true}
+}
+
+func flag(initial bool) *shape {
+	return &shape{kind: boolean, what: "true or false", initial: initial}
+}
+
+func numberOf(what string, low, high float64, initial any) *shape {
+	return &shape{kind: number, what: what, low: low, high: high, whole: true, initial: initial}
+}
+
+func seconds(initial any) *shape {
+	return &shape{kind: number, what: "a number of seconds from 0 to 2147483647", high: maxSeconds, initial: initial}
+}
+
+func wholeSeconds() *shape {
+	return numberOf("a whole number of seconds from 0 to 2147483647", 0, maxSeconds, nil)
+}
+
+func millis(initial int) *shape {
+	return numberOf("a whole number of milliseconds from 1 to 604800000", 1, maxMillis, initial)
+}
+
+const (
+	tokenPattern  = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+	headerPattern = "^[!#$%&'*+.^`|~0-9A-Za-z-]+$"
+	namePattern   = "^[A-Za-z0-9._-]{1,64}$"
+)
+
+// fileShape describes a whole policy file.
+var fileShape = &shape{
+	kind: object, what: "an object with origins, defaults and routes",
+	doc: "Policy of weir: which origins there are, and per route how to cache.",
+	fields: []member{
+		entry("$schema", textOf("a string", nil), "Where editors find the schema of this file. It has no effect."),
+		entry("origins", &shape{
+			kind: object, what: "an object that gives each origin a name", some: true,
+			keys: textOf("a name", checkName).like(namePattern), elem: originShape,
+			doc: "The servers whose responses are cached, by a name of your choice.",
+		}, ""),
+		entry("defaults", settingsShape("defaults"), "What lies under every route, field by field, and what applies to requests that no route matches."),
+		entry("routes", &shape{
+			kind: list, what: "a list of routes", elem: routeShape,
+			doc: "Routes, in order. The first that matches a request is the only one that applies to it.",
+		}, ""),
+	},
+	required: [][]string{{"origins"}},
+}
+
+var upstreamURL = textOf("a URL", checkUpstream).like(`^https?://[^/?#@\s]+/?$`, "http://127.0.0.1:3000", "https://origin.example.com")
+
+var originShape = &shape{
+	kind: object, def: "origin", what: "an object with a url or upstreams",
+	doc: "A group of servers that answer alike.",
+	fields: []member{
+		entry("url", upstreamURL, "The origin's only server: scheme, host and port."),
+		entry("upstreams", &shape{
+			kind: list, what: "a list of upstreams", some: true,
+			elem: &shape{
+				kind: object, what: "an object with url and weight",
+				fields: []member{
+					entry("url", upstreamURL, "The server: scheme, host and port."),
+					entry("weight", numberOf("a whole number from 1 to 1000000", 1, 1e6, 1), "Its share of the requests."),
+				},
+				required: [][]string{{"url"}},
+			},
+		}, "The origin's servers, when there are several."),
+		entry("host", textOf("a host", checkAuthority).like("", "shop.internal"), "The host to send instead of the client's."),
+		entry("connectTimeoutMs", millis(5000), "How long connecting may take."),
+		entry("headerTimeoutMs", millis(30000), "How long the head of the response may take."),
+		entry("idleTimeoutMs", millis(30000), "How long a body may pause."),
+		entry("totalTimeoutMs", millis(3600000), "How long a response may take as a whole."),
+		entry("maxConns", numberOf("a whole number from 0 to 65535", 0, 65535, 0), "Connections to each upstream; 0 is no limit."),
+		entry("retries", numberOf("a whole number from 0 to 10", 0, 10, 1), "How often a failed idempotent request is tried on another upstream."),
+		entry("health", healthShape, ""),
+	},
+	required: [][]string{{"url", "upstreams"}},
+}
+
+var healthShape = &shape{
+	kind: object, what: "an object with a path",
+	doc: "Ask each upstream regularly whether it is well.",
+	fields: []member{
+		entry("path", textOf("a path", checkHealthPath).like("^/[!-~]*$", "/healthz"), "What to GET; 2xx and 3xx are well."),
+		entry("intervalSeconds", &shape{kind: number, what: "a number of seconds, more than 0, to 86400", above: true, high: 86400, initial: 10}, "Time between two checks."),
+		entry("timeoutSeconds", &shape{kind: number, what: "a number of seconds, more than 0, to 3600", above: true, high: 3600, initial: 2}, "How long an answer may take; not more than the interval."),
+		entry("fall", numberOf("a whole number from 1 to 100", 1, 100, 3), "Failures in a row that take an upstream out."),
+		entry("rise", numberOf("a whole number from 1 to 100", 1, 100, 2), "Successes in a row that bring it back."),
+	},
+	required: [][]string{{"path"}},
+}
+
+// settingsShape describes what defaults and routes have in common.
+func settingsShape(what string) *shape {
+	return &shape{
+		kind: object, what: "an object with " + what, nulls: true,
+		fields: []member{
+			entry("origin", textOf("the name of an origin", checkName).like(namePattern), "The name of the origin to ask."),
+			entry("split", splitShape, ""),
+			entry("edge", edgeShape, ""),
+			entry("browser", browserShape, ""),
+			entry("key", keyShape, ""),
+			entry("tags", listOf("a list of tags", textOf("a tag", checkTag).like(`^[^\u0000-\u001f\u007f]{1,256}$`, "products", "product:{id}")),
+				"Tags to purge by. {name} stands for what :name in the path matched, as it was sent. Tags in the origin's cache-tag, surrogate-key and cache-groups come on top."),
+			entry("compress", flag(true), "Compress responses for clients that accept it."),
+			entry("removeRequestHeaders", listOf("a list of header names", textOf("a header name", checkRemovedRequestHeader).like(headerPattern)),
+				"Headers that the origin does not get."),
+			entry("removeResponseHeaders", listOf("a list of header names", textOf("a header name", checkRemovedResponseHeader).like(headerPattern, "set-cookie")),
+				"Headers of the origin that are dropped before anything is decided or stored. Dropping set-cookie makes a response storable."),
+			entry("setResponseHeaders", &shape{
+				kind: object, what: "an object of header names and values", nulls: true, once: true,
+				keys: textOf("a header name", checkSetHeader).like(headerPattern),
+				elem: textOf("a header value", checkHeaderValue).like(`^[!-~]([\t -~]*[!-~])?$`),
+			}, "Headers that every response to a client gets."),
+		},
+	}
+}
+
+var routeShape = func() *shape {
+	s := settingsShape("name and match")
+	s.def = "route"
+	s.doc = "What applies to the requests that it matches. A field that is left out is taken from defaults; null leaves it unset instead."
+	s.fields = append([]member{
+		own("name", textOf("a name", checkRouteName).like(namePattern, "product"), "A name of its own, for headers, logs and metrics."),
+		own("match", matchShape, ""),
+	}, s.fields...)
+	s.required = [][]string{{"name"}}
+	return s
+}()
+
+var splitShape = &shape{
+	kind: object, def: "split", what: "an object with cookie and destinations", nulls: true,
+	doc: "Send each client to one of several origins, and keep it there with a cookie.",
+	fields: []member{
+		entry("cookie", textOf("a cookie name", checkCookieName).like(tokenPattern, "weir-split"), "The cookie that remembers the destination."),
+		entry("destinations", &shape{
+			kind: list, what: "a list of destinations", some: true,
+			elem: &shape{
+				kind: object, what: "an object with name, origin and weight",
+				fields: []member{
+					entry("name", textOf("a name", checkName).like(namePattern), "Part of the key, and the cookie's value."),
+					entry("origin", textOf("the name of an origin", checkName).like(namePattern), "The origin to ask."),
+					entry("weight", numberOf("a whole number from 1 to 1000000", 1, 1e6, 1), "Its share of the clients."),
+				},
+				required: [][]string{{"name"}, {"origin"}},
+			},
+		}, "Where clients are sent."),
+	},
+}
+
+var edgeShape = &shape{
+	what: "false or an object", def: "edge",
+	doc: "How responses are cached; false: not at all. What is left out is decided by the origin's headers.",
+	either: []*shape{
+		{kind: boolean, what: "false or an object", falseOnly: true},
+		{kind: object, what: "an object", nulls: true, fields: []member{
+			entry("maxAgeSeconds", seconds(nil), "How long a response is fresh, whatever the origin says."),
+			entry("staleWhileRevalidateSeconds", seconds(nil), "How long after that it is still served while one request refreshes it."),
+			entry("staleIfErrorSeconds", seconds(nil), "How long after that it is still served when the origin fails."),
+			entry("statusMaxAgeSeconds", &shape{
+				kind: object, what: "an object of statuses and seconds", nulls: true,
+				keys: textOf("a status", checkStatus).like("^[45][0-9]{2}$"), elem: seconds(nil),
+				examples: []any{map[string]any{"404": 10, "503": 1}},
+			}, "How long error responses are fresh, per status. Others are not cached."),
+			entry("forcePrivateCaching", flag(false), "Cache although the origin says private. Only for responses that are the same for everybody."),
+			entry("heuristicFreshness", flag(false), "Estimate a lifetime from Last-Modified when there is no other."),
+			entry("ignoreRequestDirectives", flag(false), "Ignore a client's Cache-Control and Pragma."),
+		}},
+	},
+}
+
+var browserShape = &shape{
+	kind: object, def: "browser", what: "an object", nulls: true,
+	doc: "What browsers are told.",
+	fields: []member{
+		entry("maxAgeSeconds", wholeSeconds(), "cache-control: max-age=N towards the client."),
+		entry("serviceWorkerSeconds", wholeSeconds(), "x-sw-cache-control: N towards the client."),
+	},
+}
+
+var keyShape = &shape{
+	kind: object, def: "key", what: "an object", nulls: true,
+	doc: "What tells responses apart, beside scheme, host, path and query.",
+	fields: []member{
+		entry("excludeAllQueryParametersExcept", listOf("a list of parameter names", textOf("a parameter name", checkQueryName).like(queryNamePattern, "page")).notEmpty(),
+			"The only query parameters that are used and forwarded."),
+		entry("excludeAllQueryParameters", flag(false), "Use and forward no query at all."),
+		entry("excludeQueryParameters", listOf("a list of parameter names", textOf("a parameter name", checkQueryName).like(queryNamePattern, "utm_source")),
+			"Query parameters that are neither used nor forwarded."),
+		entry("sortQueryParameters", flag(false), "Sort query parameters by name, so that their order makes no difference."),
+		entry("cookies", listOf("a list of cookies", &shape{
+			what: "a cookie name or an object with name and partitions",
+			either: []*shape{
+				textOf("a cookie name", checkCookieName).like(tokenPattern, "currency"),
+				{kind: object, what: "an object with name and partitions", fields: []member{
+					entry("name", textOf("a cookie name", checkCookieName).like(tokenPattern), "The cookie."),
+					entry("partitions", &shape{kind: list, what: "a list of partitions", some: true, elem: partitionShape},
+						"Sets of values that share one response. Values in none of them share one, too."),
+				}, required: [][]string{{"name"}}},
+			},
+		}), "Cookies that tell responses apart."),
+		entry("headers", listOf("a list of header names", textOf("a header name", checkKeyHeader).like(headerPattern, "accept-language")),
+			"Request headers that tell responses apart."),
+		entry("device", flag(false), "Tell smartphone, tablet, mobile and desktop apart; the origin gets x-device."),
+		entry("browser", flag(false), "Tell browser families apart."),
+	},
+}
+
+const (
+	queryNamePattern  = `^[^\u0000-\u001f\u007f]+$`
+	queryValuePattern = `^[^\u0000-\u001f\u007f]*$`
+)
+
+var partitionShape = &shape{
+	kind: object, what: "an object with name and values",
+	fields: []member{
+		entry("name", textOf("a name", checkName).like(namePattern), "Stands in the key for any of the values."),
+		entry("values", listOf("a list of values", textOf("a string", nil)).notEmpty(), "Values of the cookie."),
+	},
+	required: [][]string{{"name"}, {"values"}},
+}
+
+func (s *shape) notEmpty() *shape {
+	s.some = true
+	return s
+}
+
+var matchShape = &shape{
+	kind: object, def: "match", what: "an object",
+	doc: "All that is given must hold. An empty match, or none, matches every request.",
+	fields: []member{
+		entry("path", &shape{
+			what: "a path or a list of paths",
+			either: []*shape{
+				textOf("a path", checkPath).like(pathPattern, "/products/:id", "/static/*"),
+				listOf("a list of paths", textOf("a path", checkPath).like(pathPattern)).notEmpty(),
+			},
+		}, "The path as it is sent, byte for byte, nothing decoded. :name stands for one segment that is not empty, * at the end for any rest: /admin/* matches /admin/ but not /admin."),
+		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like("", "example.com", "*.example.com")).notEmpty(),
+			"Hosts, case-insensitive. *.example.com is any name under example.com. A host without a port matches on every port."),
+		entry("methods", listOf("a list of methods", textOf("a method", checkMethod).like("^[!#$%&'*+.^_`|~0-9A-Z-]+$", "GET", "POST")).notEmpty(),
+			"Methods; GET includes HEAD. Methods besides these two are cached only where they are named, by method and body."),
+		entry("headers", conditions("header", checkHeaderCondition, headerPattern, nil, ""), "Conditions on request headers; one line that satisfies is enough."),
+		entry("cookies", conditions("cookie", checkCookieName, tokenPattern, nil, ""), "Conditions on cookies."),
+		entry("query", conditions("query parameter", checkQueryName, queryNamePattern, checkQueryText, queryValuePattern), "Conditions on query parameters, decoded; where a name is given several times, one value that satisfies is enough."),
+	},
+}
+
+func conditions(of string, checkKey func(string) string, keyPattern string, checkValue func(string) string, valuePattern string) *shape {
+	value := func() *shape { return textOf("a string", checkValue).like(valuePattern) }
+	return &shape{
+		kind: object, what: "an object of " + of + " names and conditions", some: true, once: of == "header",
+		keys: textOf("a name", checkKey).like(keyPattern),
+		elem: &shape{
+			what: `a string, {"present": true}, {"oneOf": [...]} or {"matches": "..."}`,
+			either: []*shape{
+				value(),
+				{kind: object, what: `an object with one of "present", "oneOf" and "matches"`, exactly1: true, fields: []member{
+					entry("present", flag(true), "Whether it must be there, or must not."),
+					entry("oneOf", listOf("a list of strings", value()).notEmpty(), "The values it may have."),
+					entry("matches", textOf("a regular expression", checkRegexp).like("", "^de-"), "An RE2 expression that finds something in the value; ^ and $ bind it to the whole."),
+				}},
+			},
+		},
+	}
+}

@@ -1,0 +1,210 @@
+package policy
+
+import (
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// MatchRequest is what routes are matched by.
+type MatchRequest struct {
+	Method, Host string // Host canonical
+	Path         string // raw path as received
+	RawQuery     string
+	Header       http.Header
+}
+
+// Match returns the plan of the first route that matches, or that of the defaults.
+// It does not allocate unless the path has parameters or the route a regular
+// expression.
+func (t *Table) Match(r *MatchRequest) (*Plan, Params) {
+	lists := [3][]candidate{t.exact[r.Path], nil, t.general}
+	if first, ok := firstSegment(r.Path); ok {
+		lists[1] = t.byFirst[first]
+	}
+	for {
+		// The lists are in the order of the routes; taking the earliest head keeps it.
+		next := -1
+		for i := range lists {
+			if len(lists[i]) > 0 && (next < 0 || lists[i][0].order < lists[next][0].order) {
+				next = i
+			}
+		}
+		if next < 0 {
+			return t.defaults, nil
+		}
+		c := &lists[next][0]
+		lists[next] = lists[next][1:]
+		if c.pattern != nil && !c.pattern.match(r.Path) || !c.route.accepts(r) {
+			continue
+		}
+		if c.pattern == nil {
+			return c.route.plan, nil
+		}
+		return c.route.plan, c.pattern.capture(r.Path)
+	}
+}
+
+// candidate is one way for a route to match.
+type candidate struct {
+	order   int
+	route   *route
+	pattern *pattern // nil: any path
+}
+
+// index sorts the routes' patterns into the lists that Match looks at.
+func (t *Table) index() {
+	t.exact, t.byFirst = map[string][]candidate{}, map[string][]candidate{}
+	for i, r := range t.routes {
+		if r.paths == nil {
+			t.general = append(t.general, candidate{i, r, nil})
+		}
+		for _, p := range r.paths {
+			c := candidate{i, r, p}
+			if path, ok := p.exact(); ok {
+				t.exact[path] = append(t.exact[path], c)
+			} else if first, ok := p.first(); ok {
+				t.byFirst[first] = append(t.byFirst[first], c)
+			} else {
+				t.general = append(t.general, c)
+			}
+		}
+	}
+}
+
+// route is a compiled match and its plan.
+type route struct {
+	plan       *Plan
+	methods    []string // nil: any
+	hosts      []hostPattern
+	paths      []*pattern
+	conditions []condition
+}
+
+// accepts checks everything but the path.
+func (r *route) accepts(req *MatchRequest) bool {
+	if r.methods != nil && !slices.Contains(r.methods, req.Method) &&
+		(req.Method != http.MethodHead || !slices.Contains(r.methods, http.MethodGet)) {
+		return false
+	}
+	if r.hosts != nil && !slices.ContainsFunc(r.hosts, func(h hostPattern) bool { return h.match(req.Host) }) {
+		return false
+	}
+	for i := range r.conditions {
+		if !r.conditions[i].holds(req) {
+			return false
+		}
+	}
+	return true
+}
+
+// hostPattern is a host, or with a leading dot everything under it.
+type hostPattern struct {
+	name    string
+	port    bool // name has a port, which must be the same
+	subtree bool
+}
+
+func newHostPattern(s string) hostPattern {
+	name, subtree := strings.CutPrefix(strings.ToLower(s), "*")
+	_, _, port := splitPort(name)
+	return hostPattern{name, port, subtree}
+}
+
+func (h hostPattern) match(host string) bool {
+	if !h.port {
+		host, _, _ = splitPort(host)
+	}
+	if h.subtree {
+		return len(host) > len(h.name) && strings.HasSuffix(host, h.name)
+	}
+	return host == h.name
+}
+
+// covers says whether h matches every host that o matches.
+func (h hostPattern) covers(o hostPattern) bool {
+	if h.port && !o.port {
+		return false
+	}
+	if o.subtree {
+		name := o.name
+		if !h.port {
+			name, _, _ = splitPort(name)
+		}
+		return h.subtree && strings.HasSuffix(name, h.name)
+	}
+	return h.match(o.name)
+}
+
+// source is the part of a request that a condition looks at.
+type source int
+
+const (
+	inHeader source = iota
+	inCookie
+	inQuery
+)
+
+// condition is on the values of one name. Where a name has several values, one
+// that satisfies is enough.
+type condition struct {
+	in     source
+	name   string
+	absent bool     // there must be no value
+	values []string // one of them; nil: any
+	re     *regexp.Regexp
+	text   string // its canonical form, to compare conditions by
+}
+
+func (c *condition) holds(r *MatchRequest) bool {
+	found := false
+	switch c.in {
+	case inHeader:
+		found = slices.ContainsFunc(r.Header[c.name], func(line string) bool { return c.satisfied(trim(line)) })
+	case inCookie:
+		for _, line := range r.Header["Cookie"] {
+			found = found || c.found(line, ";", trim)
+		}
+	case inQuery:
+		found = c.found(r.RawQuery, "&", unescape)
+	}
+	return found != c.absent
+}
+
+// found looks for a pair that satisfies the condition.
+func (c *condition) found(pairs, separator string, plain func(string) string) bool {
+	for pair, more := "", true; more; {
+		pair, pairs, more = strings.Cut(pairs, separator)
+		name, value, _ := strings.Cut(pair, "=")
+		if plain(name) == c.name && c.satisfied(plain(value)) {
+			return true
+		}
+	}
+	return false
+}
+
+func trim(s string) string { return strings.Trim(s, " \t") }
+
+// unescape decodes a name or a value of a query, as every origin does before it
+// compares one. What cannot be decoded stays as it is.
+func unescape(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	if decoded, err := url.QueryUnescape(s); err == nil {
+		return decoded
+	}
+	return s
+}
+
+func (c *condition) satisfied(value string) bool {
+	switch {
+	case c.re != nil:
+		return c.re.MatchString(value)
+	case c.values != nil:
+		return slices.Contains(c.values, value)
+	}
+	return true
+}

@@ -1,0 +1,275 @@
+package policy
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// shape says what a value of the policy file may be. The decoder checks the file
+// against it and Schema renders it, so the two cannot disagree about a field.
+type shape struct {
+	kind kind   // broken stands for a choice among either
+	def  string // name under $defs, for shapes that are used more than once
+	what string // for "must be ..."
+	doc  string
+
+	fields   []member // object with known fields
+	nulls    bool     // its fields may be null: not inherited
+	exactly1 bool     // object: one field is given, and only one
+	required [][]string
+
+	keys *shape // object with free names: what its names are
+	elem *shape // list and free object: what its entries are
+	some bool   // list and free object: at least one entry
+	once bool   // list: no two entries are equal. free object: names that differ in case only are equal
+
+	either []*shape // tried by kind of value
+
+	low, high float64 // number: bounds, both inclusive
+	whole     bool    // number: an integer
+	above     bool    // number: low is exclusive
+
+	falseOnly bool                // boolean: true makes no sense
+	pattern   string              // text: for the schema; check is the judge
+	check     func(string) string // text: what is wrong with it, "" for nothing
+	names     []string            // text: one of these
+
+	initial  any // the default, for the schema
+	examples []any
+}
+
+// member is a field of an object.
+type member struct {
+	name  string
+	shape *shape
+	doc   string // instead of the shape's own
+	own   bool   // not inherited, so that null says nothing
+}
+
+// inspect reports everything about n that is not as s says. What it reported is
+// broken afterwards, so that nothing is reported about it twice.
+func (s *shape) inspect(r *report, n *node) {
+	if n.kind == broken || r.full() {
+		return
+	}
+	switch {
+	case s.either != nil:
+		s.checkEither(r, n)
+	case n.kind != s.kind:
+		s.refuse(r, n)
+	case n.kind == object && s.elem != nil:
+		s.checkTable(r, n)
+	case n.kind == object:
+		s.checkObject(r, n)
+	case n.kind == list:
+		s.checkList(r, n)
+	case n.kind == number:
+		s.checkNumber(r, n)
+	case n.kind == text:
+		s.checkText(r, n)
+	case n.kind == boolean && s.falseOnly && n.truth:
+		s.refuse(r, n)
+	}
+}
+
+// refuse reports a value of the wrong kind or outside its bounds.
+func (s *shape) refuse(r *report, n *node) {
+	r.wrong(n, "must be %s, not %s%s", s.what, n.describe(), s.hint(n))
+	n.kind = broken
+}
+
+// hint writes the value as it was probably meant.
+func (s *shape) hint(n *node) string {
+	shapes := s.either
+	if shapes == nil {
+		shapes = []*shape{s}
+	}
+	for _, s := range shapes {
+		switch {
+		case n.kind == text && s.kind == number && isNumber(n.text),
+			n.kind == text && s.kind == boolean && (n.text == "false" || n.text == "true" && !s.falseOnly):
+			return "; write " + clip(n.text) + " without quotes"
+		case s.kind == list && n.kind == text && s.elem.accepts(text):
+			return "; write [" + shorten(n.text) + "]"
+		case s.kind == text && n.kind == number:
+			return "; write " + shorten(n.text)
+		case n.kind == null:
+			return "; leave it out"
+		}
+	}
+	return ""
+}
+
+func (s *shape) accepts(k kind) bool {
+	for _, e := range s.either {
+		if e.kind == k {
+			return true
+		}
+	}
+	return s.either == nil && s.kind == k
+}
+
+func (s *shape) checkEither(r *report, n *node) {
+	for _, e := range s.either {
+		if e.kind == n.kind && (!e.falseOnly || !n.truth) {
+			e.inspect(r, n)
+			return
+		}
+	}
+	s.refuse(r, n)
+}
+
+func (s *shape) checkObject(r *report, n *node) {
+	for _, f := range n.fields {
+		m := s.member(f.name)
+		switch {
+		case r.full():
+			return
+		case m == nil:
+			r.at(f.at, f.value.path(), "unknown field; %s", s.suggest(f.name))
+			f.value.kind = broken
+		case f.value.kind == null && s.nulls && !m.own:
+		default:
+			m.shape.inspect(r, f.value)
+		}
+	}
+	if s.exactly1 && len(n.fields) != 1 {
+		s.refuse(r, n)
+		return
+	}
+	for _, group := range s.required {
+		s.checkRequired(r, n, group)
+	}
+}
+
+// checkRequired wants exactly one field of the group.
+func (s *shape) checkRequired(r *report, n *node, group []string) {
+	var given []string
+	for _, name := range group {
+		if n.get(name) != nil {
+			given = append(given, name)
+		}
+	}
+	switch {
+	case len(given) == 0 && len(group) == 1:
+		r.wrong(n, "%q is missing; %s", group[0], s.member(group[0]).text())
+	case len(given) == 0:
+		r.wrong(n, "one of %s is missing", quoteAll(group, " and "))
+	case len(given) > 1:
+		r.wrong(n.get(given[1]), "%s exclude each other; keep one", quoteAll(given, " and "))
+		n.get(given[1]).kind = broken
+	}
+}
+
+func (s *shape) checkTable(r *report, n *node) {
+	if s.some && len(n.fields) == 0 {
+		r.wrong(n, "is empty; %s", s.orElse())
+	}
+	folded := map[string]string{}
+	for _, f := range n.fields {
+		if wrong := s.keys.check(f.name); wrong != "" {
+			r.at(f.at, f.value.path(), "%s", wrong)
+		}
+		if lower := strings.ToLower(f.name); s.once && folded[lower] != "" {
+			r.at(f.at, f.value.path(), "names the same as %s; keep one", shorten(folded[lower]))
+		} else {
+			folded[lower] = f.name
+		}
+		if f.value.kind != null || !s.nulls {
+			s.elem.inspect(r, f.value)
+		}
+	}
+}
+
+func (s *shape) checkList(r *report, n *node) {
+	if s.some && len(n.items) == 0 {
+		r.wrong(n, "is empty; %s", s.orElse())
+	}
+	seen := map[string]bool{}
+	for _, item := range n.items {
+		s.elem.inspect(r, item)
+		if s.once && item.kind == text {
+			if seen[item.text] {
+				r.wrong(item, "%s stands in this list twice", shorten(item.text))
+			}
+			seen[item.text] = true
+		}
+	}
+}
+
+// orElse says what to do with a list that may not be empty.
+func (s *shape) orElse() string {
+	if s.kind == object {
+		return "give at least one entry"
+	}
+	return "give at least one entry or leave the field out"
+}
+
+func (s *shape) checkNumber(r *report, n *node) {
+	v, err := strconv.ParseFloat(n.text, 64)
+	if err != nil || s.whole && v != math.Trunc(v) || v < s.low || v > s.high || s.above && v == s.low {
+		s.refuse(r, n)
+	}
+}
+
+func (s *shape) checkText(r *report, n *node) {
+	if s.names != nil {
+		for _, name := range s.names {
+			if n.text == name {
+				return
+			}
+		}
+		s.refuse(r, n)
+		return
+	}
+	if s.check == nil {
+		return
+	}
+	if wrong := s.check(n.text); wrong != "" {
+		r.wrong(n, "%s", wrong)
+		n.kind = broken
+	}
+}
+
+func (s *shape) member(name string) *member {
+	for i := range s.fields {
+		if s.fields[i].name == name {
+			return &s.fields[i]
+		}
+	}
+	return nil
+}
+
+func (m *member) text() string {
+	if m.doc != "" {
+		return lowerFirst(m.doc)
+	}
+	return lowerFirst(m.shape.doc)
+}
+
+func lowerFirst(s string) string {
+	s = strings.TrimSuffix(s, ".")
+	if len(s) < 2 || 'A' > s[0] || s[0] > 'Z' || 'A' <= s[1] && s[1] <= 'Z' {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+func quoteAll(names []string, and string) string {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = strconv.Quote(name)
+	}
+	return strings.Join(quoted, and)
+}
+
+// object returns the shape that describes fields, of s itself or of its choices.
+func (s *shape) object() *shape {
+	for _, e := range append([]*shape{s}, s.either...) {
+		if e.fields != nil {
+			return e
+		}
+	}
+	return nil
+}
