@@ -1,0 +1,299 @@
+package api
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"weir/keying"
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// Limits on a request head. The server bounds its bytes too, with some slop; here
+// they are exact.
+const (
+	MaxHeaderBytes = 16 << 10
+	MaxHeaders     = 100
+)
+
+// admit checks the request and turns it into what tiers are asked with. It
+// returns nil and no error for OPTIONS *, which is not the origin's.
+func (x *exchange) admit() (*policy.Request, error) {
+	r := x.r
+	if bad := checkHead(r); bad != nil {
+		return nil, bad
+	}
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	host, ok := canonicalHost(r.Host, scheme)
+	if !ok {
+		return nil, refuseHost
+	}
+	x.record.Host = host
+	if r.Method == http.MethodOptions && r.RequestURI == "*" {
+		return nil, nil
+	}
+	t, bad := parseTarget(r.RequestURI)
+	if bad != nil {
+		return nil, bad
+	}
+	if t.authority != "" {
+		// RFC 9112 3.2.2 lets the target win over Host. Two names for one request
+		// is how one host's cache is filled with another's pages, so both must agree.
+		if named, ok := canonicalHost(t.authority, scheme); !ok || named != host {
+			return nil, refuseAuthority
+		}
+	}
+	req := &policy.Request{
+		Method: r.Method, Scheme: scheme, Host: host, Target: t.form(),
+		Client: clientAddress(r), At: x.record.Began,
+	}
+	x.upgrade = upgradeOf(r)
+	header := received(r.Header)
+	req.Plan, req.Params = x.door.table().Match(&policy.MatchRequest{
+		Method: r.Method, Host: host, Path: t.path, RawQuery: t.query, Header: header,
+	})
+	x.record.Route = req.Plan.Route
+	destination := x.choose(req, header)
+	if err := x.key(req, header, destination); err != nil {
+		return nil, err
+	}
+	req.Header = x.forwarded(req, header)
+	return req, nil
+}
+
+// checkHead refuses what net/http lets through although servers disagree on it.
+func checkHead(r *http.Request) *fault {
+	switch r.Method {
+	case http.MethodConnect, http.MethodTrace:
+		// A tunnel would go past the cache; TRACE shows a page's script its cookies.
+		return refuseMethod
+	}
+	lines, size := 0, len(r.Method)+len(r.RequestURI)+len(r.Host)
+	for name, values := range r.Header {
+		lines += len(values)
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	if lines > MaxHeaders {
+		return refuseManyFields
+	}
+	if size > MaxHeaderBytes {
+		return refuseLongHead
+	}
+	if expect := r.Header["Expect"]; len(expect) > 0 && (len(expect) > 1 || !strings.EqualFold(expect[0], "100-continue")) {
+		return refuseExpect
+	}
+	// net/http removes a Content-Length beside Transfer-Encoding; a server in
+	// front of this handler that does not is not to be trusted with the body.
+	if len(r.TransferEncoding) > 0 && len(r.Header["Content-Length"]) > 0 || len(r.Header["Transfer-Encoding"]) > 0 {
+		return refuseFraming
+	}
+	return nil
+}
+
+// received returns the fields of a client that exist for us. Names with "_" do
+// not: CGI and WSGI origins read X_Forwarded_Host as X-Forwarded-Host. Our own
+// fields towards origins and between nodes are not a client's to set either.
+func received(h http.Header) http.Header {
+	drop := func(name string) bool {
+		return strings.Contains(name, "_") || name == "X-Original-Qs" || name == "X-Device" || strings.HasPrefix(name, "X-Weir-")
+	}
+	for name := range h {
+		if drop(name) {
+			kept := maps.Clone(h)
+			maps.DeleteFunc(kept, func(name string, _ []string) bool { return drop(name) })
+			return kept
+		}
+	}
+	return h
+}
+
+// key builds the key of req, or says why the request goes past the caches. Key
+// inputs are what the client sent, before anything is stripped.
+func (x *exchange) key(req *policy.Request, header http.Header, destination string) error {
+	bypass, err := x.bypass(req, header)
+	if err != nil {
+		return err
+	}
+	if bypass != "" {
+		req.Bypass = bypass
+		return nil
+	}
+	req.Keyed, err = req.Plan.Key.Build(&keying.Request{
+		Method: req.Method, Scheme: req.Scheme, Host: req.Host, Target: req.Target,
+		Header: header, Body: req.Body, Destination: destination,
+	})
+	if err != nil {
+		f := refuse(400, "bad-request", "The request cannot be mapped to a cache key.")
+		f.cause = err
+		return f
+	}
+	req.Target = req.Keyed.Target
+	x.record.Key, x.record.Keyed = req.Keyed.Key.Digest(), true
+	return nil
+}
+
+// bypass says why caches must not be used for req, and gives req its body.
+func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.CachingStatus, error) {
+	reason := rfc9111.CachingStatus("")
+	read := req.Method == http.MethodGet || req.Method == http.MethodHead
+	switch {
+	case x.upgrade != "":
+		reason = rfc9111.StatusPass
+	case !req.Plan.Edge || x.door.opts.Disabled():
+		reason = rfc9111.StatusDisabled
+	case header.Get("X-Cache-Debug") == "1" && x.door.opts.DebugAllowed(x.r):
+		reason = rfc9111.StatusDebug
+	case !read && !slices.Contains(req.Plan.Rules.Methods, req.Method):
+		reason = rfc9111.StatusMethod
+	case read && x.body != nil:
+		reason = rfc9111.StatusPass // its content has no meaning, RFC 9110 9.3.1, and is not in the key
+	}
+	if x.body == nil {
+		return reason, nil
+	}
+	req.Length = x.r.ContentLength
+	req.Stream = x.body
+	if reason == "" {
+		whole, err := x.keyedBody()
+		if err != nil {
+			return "", err
+		}
+		if len(whole) <= keying.MaxBody {
+			req.Body, req.Stream, req.Length = whole, nil, 0
+			return "", nil
+		}
+		reason = rfc9111.StatusBodyTooBig
+		req.Stream = io.MultiReader(bytes.NewReader(whole), x.body)
+	}
+	// The origin may answer while the client still sends. Without this, net/http
+	// would read what is left of the body away from under the tier.
+	_ = x.rc.EnableFullDuplex() // HTTP/2 always is
+	return reason, nil
+}
+
+// keyedBody reads a body that is to be part of a key: all of it, or one byte more
+// than a key can hold.
+func (x *exchange) keyedBody() ([]byte, error) {
+	if x.r.ContentLength > keying.MaxBody {
+		return x.readBody(keying.MaxBody + 1)
+	}
+	size := keying.MaxBody + 1
+	if x.r.ContentLength > 0 {
+		size = int(x.r.ContentLength) + 1 // one more, to see its end
+	}
+	return x.readBody(size)
+}
+
+func (x *exchange) readBody(limit int) ([]byte, error) {
+	buf := make([]byte, limit)
+	n, _ := io.ReadFull(x.body, buf) // how the body ended is x.body's to know
+	if fault := x.body.fault(); fault != nil {
+		return nil, fault
+	}
+	return buf[:n], nil
+}
+
+// rewriting are fields by which a client asks an origin for something else than
+// its target says. An origin that follows one of them answers a request that the
+// key does not name.
+var rewriting = map[string]bool{
+	"Forwarded":              true,
+	"X-Forwarded-For":        true,
+	"X-Forwarded-Host":       true,
+	"X-Forwarded-Path":       true,
+	"X-Forwarded-Port":       true,
+	"X-Forwarded-Prefix":     true,
+	"X-Forwarded-Proto":      true,
+	"X-Forwarded-Protocol":   true,
+	"X-Forwarded-Scheme":     true,
+	"X-Forwarded-Server":     true,
+	"X-Forwarded-Ssl":        true,
+	"X-Forwarded-Uri":        true,
+	"X-Host":                 true,
+	"X-Http-Host-Override":   true,
+	"X-Http-Method":          true,
+	"X-Http-Method-Override": true,
+	"X-Method":               true,
+	"X-Method-Override":      true,
+	"X-Original-Host":        true,
+	"X-Original-Method":      true,
+	"X-Original-Uri":         true,
+	"X-Original-Url":         true,
+	"X-Proxyuser-Ip":         true,
+	"X-Real-Ip":              true,
+	"X-Rewrite-Url":          true,
+	"X-Scheme":               true,
+	"X-Url-Scheme":           true,
+	"Client-Ip":              true,
+	"Front-End-Https":        true,
+	"True-Client-Ip":         true,
+}
+
+// forwarded returns the fields that go on to the tiers and the origin: what the
+// client sent end to end, less what the route removes and, when the answer may be
+// stored, less what rewrites a request without being in its key. A field that is
+// in the key goes on even if Connection names it: the key says that it was there.
+func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Header {
+	h := rfc9111.EndToEnd(header)
+	h.Del("Expect") // met by net/http
+	h.Del("X-Cache-Debug")
+	if req.Bypass == "" {
+		maps.DeleteFunc(h, func(name string, _ []string) bool { return rewriting[name] })
+		for _, name := range req.Plan.Key.Headers {
+			if values, ok := header[name]; ok {
+				h[name] = values
+			}
+		}
+		if req.Plan.Key.Device || req.Plan.Key.Browser {
+			keepClient(h, header)
+		}
+	} else if x.upgrade != "" {
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", x.upgrade)
+	}
+	for _, name := range req.Plan.RemoveRequestHeaders {
+		h.Del(name)
+	}
+	return h
+}
+
+// keepClient puts back what the device and browser classes were made of.
+func keepClient(h, header http.Header) {
+	for name, values := range header {
+		if name == "User-Agent" || strings.HasPrefix(name, "Sec-Ch-Ua") {
+			h[name] = values
+		}
+	}
+}
+
+// upgradeOf returns the protocols that a request asks to switch to, RFC 9110 7.8,
+// or "" when there is nothing to pass on. HTTP/2 by upgrade is not: it would be a
+// connection to the origin on which nobody checks requests.
+func upgradeOf(r *http.Request) string {
+	if r.Method != http.MethodGet || r.ContentLength != 0 || r.ProtoMajor != 1 || r.ProtoMinor < 1 {
+		return ""
+	}
+	if !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") {
+		return ""
+	}
+	protocols := strings.Join(r.Header["Upgrade"], ", ")
+	for protocol := range strings.SplitSeq(protocols, ",") {
+		name, _, _ := strings.Cut(strings.TrimSpace(protocol), "/")
+		switch strings.ToLower(name) {
+		case "h2c", "h2", "http", "tls":
+			return ""
+		}
+	}
+	return protocols
+}

@@ -1,0 +1,29 @@
+// Package api holds every HTTP door of a node: client traffic, the admin
+// listener, and the places where all of them meet: the one error map, the one
+// renderer of answers, the access log and the counters.
+//
+// A client's request goes through [Door] in four steps, one file each:
+//
+//	admit.go   what is refused, what the request looks like to a tier
+//	(the tier) everything that is known about caching
+//	render.go  the head towards the client; ranges.go, stream.go: the body
+//	record.go  counters, and a line in the access log
+//
+// What must always hold:
+//   - The target that is forwarded is the target that was received, byte for
+//     byte, less what the key spec drops. Nothing is decoded on the way.
+//   - What a key is made of is what the origin sees: a client cannot have a keyed
+//     field removed with Connection, and fields that rewrite a request without
+//     being keyed do not reach an origin through a cacheable request.
+//   - A body is sent whole, or the connection is aborted in a way that the client
+//     can see. Nothing is written into a connection after a failure.
+//   - Every response says what happened to it, errors included, and no error may
+//     be stored by anybody downstream.
+//   - Every connection has a bound in time for the next thing that it has to do:
+//     send a request, read what it was sent, use an upgraded connection.
+//   - Counters count every request. The access log may leave requests out when
+//     there are many, but never failures.
+//
+// It must never know freshness rules, how a key is built, or how files are laid
+// out.
+package api

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+)
+
+// fault is an error as a user meets it. All errors become one, here and nowhere
+// else.
+type fault struct {
+	status  int
+	code    string // stable, for programs
+	message string // what went wrong, a sentence
+	hint    string // what to do about it, "" when there is nothing to say
+	retry   int    // Retry-After in seconds, 0 leaves it out
+	close   bool   // the connection cannot be trusted or used any further
+	cause   error  // for the log, never for the user
+
+	contentRange string // of a 416
+}
+
+func (f *fault) Error() string {
+	if f.cause != nil {
+		return f.code + ": " + f.cause.Error()
+	}
+	return f.code + ": " + f.message
+}
+
+func (f *fault) Unwrap() error { return f.cause }
+
+// refuse is the fault of a request that is not served. Its connection ends with
+// it: whoever disagrees about one request may disagree about where the next begins.
+func refuse(status int, code, message string) *fault {
+	return &fault{status: status, code: code, message: message, close: true}
+}
+
+// clientGone is the status that the log shows for a client that left before its
+// answer. It is never sent.
+const clientGone = 499
+
+// faultOf is the error map. The order matters: the first that matches wins.
+func faultOf(err error) *fault {
+	var f *fault
+	if errors.As(err, &f) {
+		return f
+	}
+	for _, known := range tierFaults {
+		if errors.Is(err, known.err) {
+			mapped := known.fault
+			mapped.cause = err
+			return &mapped
+		}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return &fault{status: clientGone, code: "client-gone", message: "The client left.", cause: err}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &fault{status: 504, code: "timeout", message: "The request took too long.", cause: err}
+	}
+	return &fault{
+		status: 500, code: "internal", message: "Something went wrong inside the cache.",
+		hint: "The log of this node has the details.", cause: err,
+	}
+}
+
+// panicFault is the fault of a bug.
+func panicFault(p any) *fault {
+	return faultOf(fmt.Errorf("panic: %v", p))
+}
+
+// write sends f as JSON. The caller has set every other field of the response.
+func (f *fault) write(w http.ResponseWriter, head bool) (int, error) {
+	body := f.json()
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	if f.contentRange != "" {
+		h.Set("Content-Range", f.contentRange)
+	}
+	if f.retry > 0 {
+		h.Set("Retry-After", strconv.Itoa(f.retry))
+	}
+	if f.close {
+		h.Set("Connection", "close")
+	}
+	w.WriteHeader(f.status)
+	if head {
+		return 0, nil
+	}
+	return w.Write(body)
+}
+
+// tierFaults are the errors of tiers.
+var tierFaults = []struct {
+	err   error
+	fault fault
+}{}
+
+func (f *fault) json() []byte {
+	type inner struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+		Hint    string `json:"hint"`
+	}
+	body, err := json.Marshal(struct {
+		Error inner `json:"error"`
+	}{inner{f.code, f.message, f.hint}})
+	if err != nil { // strings always marshal
+		return []byte("{}\n")
+	}
+	return append(body, '\n')
+}

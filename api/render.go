@@ -1,0 +1,223 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// via names this software in Via, RFC 9110 7.6.3. The name stands for any node.
+const via = "1.1 weir"
+
+// hopByHop are fields that a response head of ours never copies: they are about
+// one connection, RFC 9110 7.6.1, or net/http writes them.
+var hopByHop = []string{
+	"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// answer renders ans. Whatever happens, its body is closed.
+func (x *exchange) answer(req *policy.Request, ans *rfc9111.Answer) {
+	x.record.Decision = ans.Decision
+	if ans.Body != nil {
+		closing := sync.OnceFunc(func() { _ = ans.Body.Close() }) // nothing is lost by an error of Close
+		defer closing()
+		if ans.Head.Status != http.StatusSwitchingProtocols {
+			// A client that leaves must not keep a read of a silent body waiting.
+			defer context.AfterFunc(x.r.Context(), closing)()
+		}
+	}
+	if ans.Head.Status == http.StatusSwitchingProtocols {
+		x.switchProtocols(req, ans)
+		return
+	}
+	if ans.Head.Status < 200 || ans.Head.Status > 599 {
+		x.fail(protocolFault(fmt.Errorf("status %d", ans.Head.Status)))
+		return
+	}
+	out, err := shape(req, ans)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.head(req, ans, out)
+	x.writeHead(out.status)
+	if !out.hasBody {
+		return
+	}
+	if err := x.send(ans, out); err != nil {
+		x.abort(err)
+	}
+}
+
+// outcome is what of an answer goes to the client.
+type outcome struct {
+	status  int
+	ranges  []rfc9111.Range // none: all of it
+	multi   *multipart      // set for more than one range
+	length  int64           // of the body that is sent, or would be for HEAD; -1 when not known
+	ranged  bool            // Range would be served
+	hasBody bool
+}
+
+// shape applies the request's preconditions and ranges to the answer, RFC 9110
+// 13.2.2. What was passed on has been through that at the origin.
+func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
+	out := outcome{status: ans.Head.Status, length: bodyLength(ans)}
+	read := req.Method == http.MethodGet || req.Method == http.MethodHead
+	if req.Bypass == "" && read && ans.Head.Status == http.StatusOK {
+		out.ranged = out.length >= 0
+		verdict := rfc9111.Evaluate(rfc9111.Request{Method: req.Method, Header: req.Header}, ans.Head)
+		switch verdict {
+		case rfc9111.NotModified:
+			return outcome{status: http.StatusNotModified, length: -1}, nil
+		case rfc9111.Failed:
+			return out, &fault{
+				status: http.StatusPreconditionFailed, code: "precondition-failed",
+				message: "The condition of the request does not hold for the current representation.",
+			}
+		}
+		if out.ranged && verdict != rfc9111.IgnoreRange && req.Method == http.MethodGet {
+			if err := out.cut(req.Header, ans); err != nil {
+				return out, err
+			}
+		}
+	}
+	out.hasBody = req.Method != http.MethodHead && out.status != http.StatusNoContent && out.status != http.StatusNotModified
+	if out.status == http.StatusResetContent { // RFC 9110 15.3.6: never with content
+		out.length, out.hasBody = 0, false
+	}
+	return out, nil
+}
+
+func bodyLength(ans *rfc9111.Answer) int64 {
+	if ans.Body == nil {
+		return int64(len(ans.Bytes))
+	}
+	return ans.Head.Length
+}
+
+// head writes the response head except for its status.
+func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
+	h := x.w.Header()
+	for name, values := range ans.Head.Header {
+		h[name] = slices.Clip(values) // an Add to h must not reach into the answer
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	now := x.door.opts.Now()
+	setAge(h, ans, now)
+	if h.Get("Date") == "" { // RFC 9110 6.6.1
+		h.Set("Date", dateOf(ans.Head, now).UTC().Format(http.TimeFormat))
+	}
+	h.Add("Via", via)
+	browser(h, req.Plan, ans)
+	for name, value := range req.Plan.SetResponseHeaders {
+		if !slices.Contains(hopByHop, name) {
+			h.Set(name, value)
+		}
+	}
+	out.fields(h, req, bodyLength(ans))
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // or net/http would guess one
+	}
+	ans.Decision.Apply(h, x.door.opts.Region)
+	if x.sticky != nil {
+		h.Add("Set-Cookie", x.sticky.String())
+	}
+}
+
+// fields sets what depends on how much of the answer is sent.
+func (out *outcome) fields(h http.Header, req *policy.Request, size int64) {
+	if out.status == http.StatusNotModified && req.Bypass == "" {
+		// RFC 9110 15.4.5: what describes the content that is not sent stays away.
+		for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"} {
+			delete(h, name)
+		}
+		return
+	}
+	if out.ranged && h["Accept-Ranges"] == nil {
+		h.Set("Accept-Ranges", "bytes")
+	}
+	switch {
+	case out.multi != nil:
+		h.Set("Content-Type", out.multi.contentType())
+	case len(out.ranges) == 1:
+		h.Set("Content-Range", contentRange(out.ranges[0], size))
+	}
+	switch {
+	case out.status == http.StatusNoContent: // RFC 9110 8.6
+		delete(h, "Content-Length")
+	case req.Method == http.MethodHead && out.length <= 0:
+		// The origin, asked with HEAD, may have said how long a GET would be.
+	case out.length >= 0:
+		h.Set("Content-Length", strconv.FormatInt(out.length, 10))
+	default:
+		delete(h, "Content-Length")
+	}
+}
+
+// setAge sets Age on what comes from a cache, RFC 9111 5.1, ours or one before
+// us. The time that this very response was under way is not shown as its age.
+func setAge(h http.Header, ans *rfc9111.Answer, now time.Time) {
+	if ans.Head.ResponseTime.IsZero() {
+		return // passed on; Age is still the origin's
+	}
+	age := ans.Head.Age(now)
+	switch ans.Decision.Use {
+	case rfc9111.Hit, rfc9111.Stale:
+	default:
+		if age -= ans.Head.ResponseTime.Sub(ans.Head.RequestTime); age < time.Second {
+			return
+		}
+	}
+	h.Set("Age", strconv.FormatInt(int64(max(age, 0)/time.Second), 10))
+}
+
+func dateOf(head *rfc9111.Response, now time.Time) time.Time {
+	if head.ResponseTime.IsZero() {
+		return now
+	}
+	return head.ResponseTime
+}
+
+// browser replaces what the origin says to browsers with what the route says. It
+// does not make anything storable that is one user's, nor an error that no rule
+// lets caches keep.
+func browser(h http.Header, plan *policy.Plan, ans *rfc9111.Answer) {
+	status := ans.Decision.Status
+	if status == rfc9111.StatusPrivate || status == rfc9111.StatusSetCookie || ans.Head.Status >= 400 && status != rfc9111.StatusOK {
+		return
+	}
+	if plan.BrowserMaxAge != nil {
+		h.Set("Cache-Control", "max-age="+seconds(*plan.BrowserMaxAge))
+		h.Del("Expires")
+		h.Del("Pragma")
+	}
+	if plan.ServiceWorkerMaxAge != nil {
+		h.Set("X-Sw-Cache-Control", seconds(*plan.ServiceWorkerMaxAge))
+	}
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+
+func protocolFault(cause error) *fault {
+	return &fault{
+		status: http.StatusBadGateway, code: "origin-protocol", cause: cause,
+		message: "The origin's answer does not follow HTTP.",
+	}
+}
+
+// errShort and errLong are a body that is not as long as its head said.
+var (
+	errShort = errors.New("body ended before its length")
+	errLong  = errors.New("body is longer than its length")
+)

@@ -1,0 +1,139 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"sync"
+
+	"weir/rfc9111"
+)
+
+// send writes the body of ans, or the ranges of it that out names.
+func (x *exchange) send(ans *rfc9111.Answer, out outcome) error {
+	src := &source{ans: ans}
+	live := ans.Body != nil && ans.At == nil
+	if live { // the head goes out now, the first byte of the body when it comes
+		if err := x.flush(); err != nil {
+			return err
+		}
+	}
+	if len(out.ranges) == 0 {
+		return x.sendWhole(ans, live)
+	}
+	for i, r := range out.ranges {
+		if out.multi != nil {
+			if err := x.write([]byte(out.multi.heads[i])); err != nil {
+				return err
+			}
+		}
+		section, err := src.section(r)
+		if err != nil {
+			return err
+		}
+		if err := x.copy(section, r.Length, live); err != nil {
+			return err
+		}
+	}
+	if out.multi != nil {
+		return x.write([]byte(out.multi.tail))
+	}
+	return nil
+}
+
+func (x *exchange) sendWhole(ans *rfc9111.Answer, live bool) error {
+	if ans.Body == nil {
+		return x.write(ans.Bytes)
+	}
+	return x.copy(ans.Body, ans.Head.Length, live)
+}
+
+// source gives the sections of an answer's body.
+type source struct {
+	ans *rfc9111.Answer
+	pos int64 // of Body
+}
+
+func (s *source) section(r rfc9111.Range) (io.Reader, error) {
+	switch {
+	case s.ans.Body == nil:
+		return bytes.NewReader(s.ans.Bytes[r.Start : r.Start+r.Length]), nil
+	case s.ans.At != nil:
+		return io.NewSectionReader(s.ans.At, r.Start, r.Length), nil
+	}
+	if _, err := io.CopyN(io.Discard, s.ans.Body, r.Start-s.pos); err != nil {
+		return nil, short(err)
+	}
+	s.pos = r.Start + r.Length
+	return io.LimitReader(s.ans.Body, r.Length), nil
+}
+
+// maxWrite is how much a client has to take within one write deadline.
+const maxWrite = 64 << 10
+
+// write sends p in pieces that a slow but living client can take in time.
+func (x *exchange) write(p []byte) error {
+	for len(p) > 0 {
+		piece := p[:min(len(p), maxWrite)]
+		x.extendWrite()
+		n, err := x.w.Write(piece)
+		x.record.Bytes += int64(n)
+		if err != nil {
+			return err
+		}
+		p = p[len(piece):]
+	}
+	return nil
+}
+
+func (x *exchange) flush() error {
+	x.extendWrite()
+	return x.rc.Flush()
+}
+
+// copy sends src, which must have length bytes unless length is -1, and be at its
+// end after them. Live data is flushed as it comes: what is a moment for a file is
+// for ever for an event.
+func (x *exchange) copy(src io.Reader, length int64, live bool) error {
+	buf := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buf) // nobody keeps a reference: Write copies or sends
+	sent := int64(0)
+	for {
+		n, err := src.Read(buf[:])
+		if length >= 0 && sent+int64(n) > length {
+			return errLong
+		}
+		if n > 0 {
+			if err := x.write(buf[:n]); err != nil {
+				return err
+			}
+			sent += int64(n)
+			if live && sent != length {
+				if err := x.flush(); err != nil {
+					return err
+				}
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			if length >= 0 && sent < length {
+				return errShort
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func short(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errShort
+	}
+	return err
+}
+
+// bufferSize is what one read of a streamed body takes at most.
+const bufferSize = 32 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
