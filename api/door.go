@@ -14,6 +14,7 @@ import (
 
 	"weir/policy"
 	"weir/rfc9111"
+	"weir/shield"
 )
 
 // Tier is what the door asks: the outermost cache.
@@ -142,6 +143,7 @@ func (x *exchange) serve() {
 		if fault := x.body.fault(); fault != nil {
 			err = fault // the tier could not go on because the client did not
 		}
+		x.record.Decision = unanswered(req, faultOf(err))
 		x.fail(err)
 		return
 	}
@@ -206,7 +208,8 @@ func (x *exchange) fail(err error) {
 		x.abort(err)
 	}
 	if f.status == clientGone && x.r.Context().Err() == nil {
-		f = &fault{status: 503, code: "closing", message: "This node is shutting down.", retry: 1, close: true, cause: err}
+		node := closing // it was not the client
+		node.cause, f = err, &node
 	}
 	x.record.Status = f.status
 	if f.status == clientGone {
@@ -235,6 +238,21 @@ func refused(f *fault) rfc9111.Decision {
 		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Status: rfc9111.StatusPass,
 		Forward: rfc9111.ForwardBypass, Detail: f.code,
 	}
+}
+
+// unanswered is the decision about a request that no tier could answer.
+func unanswered(req *policy.Request, f *fault) rfc9111.Decision {
+	d := rfc9111.Decision{
+		Use: rfc9111.Miss, Outer: rfc9111.TierPass, Shield: rfc9111.TierPass,
+		Status: rfc9111.StatusCode, Forward: rfc9111.ForwardMiss, Detail: f.code,
+	}
+	switch {
+	case req.Bypass != "":
+		d.Use, d.Status, d.Forward = rfc9111.Bypass, req.Bypass, rfc9111.ForwardBypass
+	case errors.Is(f, shield.ErrOnlyIfCached):
+		d.Status, d.Forward = rfc9111.StatusPass, ""
+	}
+	return d
 }
 
 // abort ends the connection so that the client sees that the response is not

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+
+	"weir/shield"
 )
 
 // fault is an error as a user meets it. All errors become one, here and nowhere
@@ -41,6 +43,50 @@ func refuse(status int, code, message string) *fault {
 // clientGone is the status that the log shows for a client that left before its
 // answer. It is never sent.
 const clientGone = 499
+
+// tierFaults are the errors of tiers, as they are met before a response head.
+var tierFaults = []struct {
+	err   error
+	fault fault
+}{
+	{shield.ErrOnlyIfCached, fault{
+		status: 504, code: "not-cached", message: "Nothing stored may answer this request.",
+		hint: "The request has Cache-Control: only-if-cached, which forbids asking the origin.",
+	}},
+	{shield.ErrOverloaded, fault{
+		status: 503, code: "overloaded", message: "Too many requests are in progress.",
+		hint: "Ask again after the time in Retry-After.", retry: 1,
+	}},
+	{shield.ErrClosed, closing},
+	{shield.ErrTarget, fault{
+		status: 400, code: "bad-target", message: "The request target cannot be forwarded as it is.", close: true,
+	}},
+	{shield.ErrNoOrigin, fault{
+		status: 502, code: "no-origin", message: "The policy names an origin that does not exist.",
+		hint: "Run weir policy check.",
+	}},
+	{shield.ErrOriginTimeout, fault{
+		status: 504, code: "origin-timeout", message: "The origin did not answer in time.",
+		hint: "Its timeouts are in the policy, under origins.",
+	}},
+	{shield.ErrOriginProtocol, fault{
+		status: 502, code: "origin-protocol", message: "The origin's answer does not follow HTTP.",
+		hint: "The log of this node says where.",
+	}},
+	{shield.ErrOriginTruncated, fault{
+		status: 502, code: "origin-truncated", message: "The origin's answer ended before its end.",
+	}},
+	{shield.ErrOriginUnreachable, fault{
+		status: 502, code: "origin-unreachable", message: "The origin cannot be reached.",
+		hint: "Check that it runs and that its url in the policy is right.",
+	}},
+}
+
+// closing is the fault of a node that drains.
+var closing = fault{
+	status: 503, code: "closing", message: "This node is shutting down.",
+	hint: "Ask again; another node may answer.", retry: 1, close: true,
+}
 
 // faultOf is the error map. The order matters: the first that matches wins.
 func faultOf(err error) *fault {
@@ -95,12 +141,6 @@ func (f *fault) write(w http.ResponseWriter, head bool) (int, error) {
 	}
 	return w.Write(body)
 }
-
-// tierFaults are the errors of tiers.
-var tierFaults = []struct {
-	err   error
-	fault fault
-}{}
 
 func (f *fault) json() []byte {
 	type inner struct {

@@ -12,6 +12,7 @@ import (
 
 	"weir/policy"
 	"weir/rfc9111"
+	"weir/shield"
 )
 
 // via names this software in Via, RFC 9110 7.6.3. The name stands for any node.
@@ -39,7 +40,7 @@ func (x *exchange) answer(req *policy.Request, ans *rfc9111.Answer) {
 		return
 	}
 	if ans.Head.Status < 200 || ans.Head.Status > 599 {
-		x.fail(protocolFault(fmt.Errorf("status %d", ans.Head.Status)))
+		x.fail(fmt.Errorf("%w: status %d", shield.ErrOriginProtocol, ans.Head.Status))
 		return
 	}
 	out, err := shape(req, ans)
@@ -208,13 +209,6 @@ func browser(h http.Header, plan *policy.Plan, ans *rfc9111.Answer) {
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
-
-func protocolFault(cause error) *fault {
-	return &fault{
-		status: http.StatusBadGateway, code: "origin-protocol", cause: cause,
-		message: "The origin's answer does not follow HTTP.",
-	}
-}
 
 // errShort and errLong are a body that is not as long as its head said.
 var (

@@ -92,38 +92,62 @@ func (x *exchange) flush() error {
 }
 
 // copy sends src, which must have length bytes unless length is -1, and be at its
-// end after them. Live data is flushed as it comes: what is a moment for a file is
-// for ever for an event.
+// end after them.
 func (x *exchange) copy(src io.Reader, length int64, live bool) error {
+	out := &pieces{x: x, length: length, live: live}
+	if err := transfer(out, src); err != nil {
+		return err
+	}
+	if length >= 0 && out.sent < length {
+		return errShort
+	}
+	return nil
+}
+
+// transfer lets a source write the bytes that it shares with others by itself.
+func transfer(out *pieces, src io.Reader) error {
+	if shared, ok := src.(io.WriterTo); ok {
+		_, err := shared.WriteTo(out)
+		return err
+	}
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf) // nobody keeps a reference: Write copies or sends
-	sent := int64(0)
 	for {
 		n, err := src.Read(buf[:])
-		if length >= 0 && sent+int64(n) > length {
-			return errLong
-		}
 		if n > 0 {
-			if err := x.write(buf[:n]); err != nil {
+			if _, err := out.Write(buf[:n]); err != nil {
 				return err
-			}
-			sent += int64(n)
-			if live && sent != length {
-				if err := x.flush(); err != nil {
-					return err
-				}
 			}
 		}
 		if errors.Is(err, io.EOF) {
-			if length >= 0 && sent < length {
-				return errShort
-			}
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// pieces is the way of a body's bytes to the client. Live bytes are flushed as
+// they come: what is a moment for a file is for ever for an event.
+type pieces struct {
+	x            *exchange
+	length, sent int64
+	live         bool
+}
+
+func (p *pieces) Write(b []byte) (int, error) {
+	if p.length >= 0 && p.sent+int64(len(b)) > p.length {
+		return 0, errLong
+	}
+	if err := p.x.write(b); err != nil {
+		return 0, err
+	}
+	p.sent += int64(len(b))
+	if p.live && p.sent != p.length { // the last flush is the server's
+		return len(b), p.x.flush()
+	}
+	return len(b), nil
 }
 
 func short(err error) error {

@@ -13,6 +13,7 @@ import (
 
 	"weir/policy"
 	"weir/rfc9111"
+	"weir/shield"
 )
 
 // switchProtocols passes on a 101 and then copies both ways until both sides are
@@ -22,7 +23,7 @@ func (x *exchange) switchProtocols(req *policy.Request, ans *rfc9111.Answer) {
 	if !ok || x.upgrade == "" {
 		// A switch that nobody asked for would leave the client reading another
 		// protocol's bytes as HTTP.
-		x.fail(protocolFault(errors.New("101 without a request for it")))
+		x.fail(fmt.Errorf("%w: 101 without a request for it", shield.ErrOriginProtocol))
 		return
 	}
 	conn, buffered, err := x.rc.Hijack()
