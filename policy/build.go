@@ -61,12 +61,10 @@ func (c *compiler) buildHealth(n *node) *Health {
 		Fall:     n.get("fall").number(3),
 		Rise:     n.get("rise").number(2),
 	}
-	switch at := n.get("timeoutSeconds"); {
-	case h.Timeout > h.Interval && at != nil:
+	if at := n.get("timeoutSeconds"); h.Timeout > h.Interval && at != nil {
 		c.wrong(at, "is longer than the interval of %s between two checks", h.Interval)
-	case h.Timeout > h.Interval && n.get("intervalSeconds").kind == number:
-		h.Timeout = h.Interval
 	}
+	h.Timeout = min(h.Timeout, h.Interval)
 	return h
 }
 
@@ -125,6 +123,9 @@ func (c *compiler) destination(p *Plan, n *node) {
 		for p.Origin = range c.origin {
 			c.used[p.Origin] = true
 		}
+	case split == nil && len(c.origin) > 1 && !c.lost:
+		c.lost = p.Route == "defaults"
+		c.wrong(n, `"origin" is missing; name one of %s`, c.originNames())
 	}
 }
 
@@ -132,7 +133,7 @@ func (c *compiler) destination(p *Plan, n *node) {
 func (c *compiler) named(n *node) string {
 	name := n.value()
 	c.used[name] = true
-	if name == "" || c.origin[name] != nil || len(c.origin) == 0 {
+	if name == "" || c.origin[name] != nil || len(c.origin) == 0 || c.full() {
 		return name
 	}
 	best, least := "", max(1, len(name)/3)+1

@@ -14,6 +14,7 @@ type compiler struct {
 	table  *Table
 	origin map[string]*node // by name, those with mistakes included
 	used   map[string]bool  // origins that something names
+	lost   bool             // requests that no route matches have no origin
 }
 
 func (c *compiler) file(root *node) {
@@ -26,10 +27,12 @@ func (c *compiler) file(root *node) {
 	if defaults == nil {
 		defaults = &node{kind: object, at: root.at, parent: root, name: "defaults"}
 	}
-	c.table.defaults = c.plan("defaults", under(nil, defaults))
-	c.table.defaults.Route = "defaults"
-	if c.table.defaults.Origin == "" && len(c.origin) > 1 && defaults.get("origin") == nil && defaults.get("split") == nil {
-		c.wrong(defaults, `"origin" is missing; requests that no route matches need one of %s`, c.originNames())
+	merged := under(nil, defaults)
+	c.table.defaults = c.plan("defaults", merged)
+	for _, tag := range merged.get("tags").list() {
+		if param := placeholder(tag); param != "" {
+			c.wrong(tag, "{%s} stands for a parameter, but defaults have no path; put the tag into routes", param)
+		}
 	}
 	if routes := root.get("routes"); routes != nil && routes.kind == list {
 		c.routes(routes, defaults)
@@ -70,10 +73,11 @@ func (c *compiler) route(n, defaults *node) *route {
 	case given(n.get("split")):
 		base = base.without("origin")
 	}
-	own := *n
-	merged := under(base, own.without("match").without("name"))
+	merged := under(base, n.without("match").without("name"))
 	r.plan = c.plan(n.get("name").value(), merged)
-	c.placeholders(merged.get("tags"), r)
+	if path := n.get("match").get("path"); path == nil || r.paths != nil {
+		c.placeholders(n.get("tags"), r)
+	}
 	c.methods(n.get("match").get("methods"), r, merged)
 	c.useless(n, r.plan)
 	return r
@@ -101,25 +105,32 @@ func (c *compiler) methods(n *node, r *route, merged *node) {
 	}
 }
 
-// placeholders wants every path of a route to capture what its tags name.
+// placeholders wants every path of a route to capture what its own tags name.
 func (c *compiler) placeholders(tags *node, r *route) {
 	for _, n := range tags.list() {
 		tag, _ := parseTag(n.value())
 		for _, part := range tag.parts {
-			if part.param == "" {
-				continue
-			}
-			if len(r.paths) == 0 {
+			missing := slices.IndexFunc(r.paths, func(p *pattern) bool { return !p.has(part.param) })
+			switch {
+			case part.param == "":
+			case r.paths == nil:
 				c.wrong(n, "{%s} stands for a parameter, but the route has no path with :%s", part.param, part.param)
-			}
-			for _, p := range r.paths {
-				if !p.has(part.param) {
-					c.wrong(n, "{%s} stands for a parameter, but the path %s has no :%s", part.param, shorten(p.source), part.param)
-					break
-				}
+			case missing >= 0:
+				c.wrong(n, "{%s} stands for a parameter, but the path %s has no :%s", part.param, shorten(r.paths[missing].source), part.param)
 			}
 		}
 	}
+}
+
+// placeholder returns the first parameter that a tag names.
+func placeholder(tag *node) string {
+	t, _ := parseTag(tag.value())
+	for _, part := range t.parts {
+		if part.param != "" {
+			return part.param
+		}
+	}
+	return ""
 }
 
 // useless warns of settings that a route without caching cannot follow.

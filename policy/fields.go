@@ -17,6 +17,11 @@ func (s *shape) like(pattern string, examples ...any) *shape {
 	return s
 }
 
+func (s *shape) folded() *shape {
+	s.fold = true
+	return s
+}
+
 func listOf(what string, elem *shape) *shape {
 	return &shape{kind: list, what: what, elem: elem, once: true}
 }
@@ -29,7 +34,12 @@ func own(name string, s *shape, doc string) member {
 	return member{name: name, shape: s, doc: doc, own: true}
 }
 
-func flag(initial bool) *shape {
+func (s *shape) notEmpty() *shape {
+	s.some = true
+	return s
+}
+
+func flag(initial any) *shape {
 	return &shape{kind: boolean, what: "true or false", initial: initial}
 }
 
@@ -55,6 +65,27 @@ const (
 	namePattern   = "^[A-Za-z0-9._-]{1,64}$"
 )
 
+// The texts of the file.
+var (
+	aName      = textOf("a name", checkName).like(namePattern)
+	anOrigin   = textOf("the name of an origin", checkName).like(namePattern)
+	aRouteName = textOf("a name", checkRouteName).like(namePattern, "product")
+	aURL       = textOf("a URL", checkUpstream).like(`^https?://[^/?#@\s]+/?$`, "http://127.0.0.1:3000", "https://origin.example.com")
+	aHost      = textOf("a host", checkAuthority).like("", "shop.internal")
+	aPath      = textOf("a path", checkPath).like(pathPattern, "/products/:id", "/static/*")
+	aTag       = textOf("a tag", checkTag).like(`^[^\u0000-\u001f\u007f]{1,256}$`, "products", "product:{id}")
+	aCookie    = textOf("a cookie name", checkCookieName).like(tokenPattern, "currency")
+	aParameter = textOf("a parameter name", checkQueryName).like(`^[^\u0000-\u001f\u007f]+$`, "page")
+)
+
+func headerName(check func(string) string, examples ...any) *shape {
+	return textOf("a header name", check).like(headerPattern, examples...).folded()
+}
+
+func headerNames(check func(string) string, examples ...any) *shape {
+	return listOf("a list of header names", headerName(check, examples...))
+}
+
 // fileShape describes a whole policy file.
 var fileShape = &shape{
 	kind: object, what: "an object with origins, defaults and routes",
@@ -63,7 +94,7 @@ var fileShape = &shape{
 		entry("$schema", textOf("a string", nil), "Where editors find the schema of this file. It has no effect."),
 		entry("origins", &shape{
 			kind: object, what: "an object that gives each origin a name", some: true,
-			keys: textOf("a name", checkName).like(namePattern), elem: originShape,
+			keys: aName, elem: originShape,
 			doc: "The servers whose responses are cached, by a name of your choice.",
 		}, ""),
 		entry("defaults", settingsShape("defaults"), "What lies under every route, field by field, and what applies to requests that no route matches."),
@@ -75,25 +106,23 @@ var fileShape = &shape{
 	required: [][]string{{"origins"}},
 }
 
-var upstreamURL = textOf("a URL", checkUpstream).like(`^https?://[^/?#@\s]+/?$`, "http://127.0.0.1:3000", "https://origin.example.com")
-
 var originShape = &shape{
 	kind: object, def: "origin", what: "an object with a url or upstreams",
 	doc: "A group of servers that answer alike.",
 	fields: []member{
-		entry("url", upstreamURL, "The origin's only server: scheme, host and port."),
+		entry("url", aURL, "The origin's only server: scheme, host and port."),
 		entry("upstreams", &shape{
 			kind: list, what: "a list of upstreams", some: true,
 			elem: &shape{
 				kind: object, what: "an object with url and weight",
 				fields: []member{
-					entry("url", upstreamURL, "The server: scheme, host and port."),
+					entry("url", aURL, "The server: scheme, host and port."),
 					entry("weight", numberOf("a whole number from 1 to 1000000", 1, 1e6, 1), "Its share of the requests."),
 				},
 				required: [][]string{{"url"}},
 			},
 		}, "The origin's servers, when there are several."),
-		entry("host", textOf("a host", checkAuthority).like("", "shop.internal"), "The host to send instead of the client's."),
+		entry("host", aHost, "The host to send instead of the client's."),
 		entry("connectTimeoutMs", millis(5000), "How long connecting may take."),
 		entry("headerTimeoutMs", millis(30000), "How long the head of the response may take."),
 		entry("idleTimeoutMs", millis(30000), "How long a body may pause."),
@@ -123,21 +152,21 @@ func settingsShape(what string) *shape {
 	return &shape{
 		kind: object, what: "an object with " + what, nulls: true,
 		fields: []member{
-			entry("origin", textOf("the name of an origin", checkName).like(namePattern), "The name of the origin to ask."),
+			entry("origin", anOrigin, "The name of the origin to ask."),
 			entry("split", splitShape, ""),
 			entry("edge", edgeShape, ""),
 			entry("browser", browserShape, ""),
 			entry("key", keyShape, ""),
-			entry("tags", listOf("a list of tags", textOf("a tag", checkTag).like(`^[^\u0000-\u001f\u007f]{1,256}$`, "products", "product:{id}")),
+			entry("tags", listOf("a list of tags", aTag),
 				"Tags to purge by. {name} stands for what :name in the path matched, as it was sent. Tags in the origin's cache-tag, surrogate-key and cache-groups come on top."),
 			entry("compress", flag(true), "Compress responses for clients that accept it."),
-			entry("removeRequestHeaders", listOf("a list of header names", textOf("a header name", checkRemovedRequestHeader).like(headerPattern)),
+			entry("removeRequestHeaders", headerNames(checkRemovedRequestHeader),
 				"Headers that the origin does not get."),
-			entry("removeResponseHeaders", listOf("a list of header names", textOf("a header name", checkRemovedResponseHeader).like(headerPattern, "set-cookie")),
+			entry("removeResponseHeaders", headerNames(checkRemovedResponseHeader, "set-cookie"),
 				"Headers of the origin that are dropped before anything is decided or stored. Dropping set-cookie makes a response storable."),
 			entry("setResponseHeaders", &shape{
-				kind: object, what: "an object of header names and values", nulls: true, once: true,
-				keys: textOf("a header name", checkSetHeader).like(headerPattern),
+				kind: object, what: "an object of header names and values", nulls: true,
+				keys: headerName(checkSetHeader),
 				elem: textOf("a header value", checkHeaderValue).like(`^[!-~]([\t -~]*[!-~])?$`),
 			}, "Headers that every response to a client gets."),
 		},
@@ -149,7 +178,7 @@ var routeShape = func() *shape {
 	s.def = "route"
 	s.doc = "What applies to the requests that it matches. A field that is left out is taken from defaults; null leaves it unset instead."
 	s.fields = append([]member{
-		own("name", textOf("a name", checkRouteName).like(namePattern, "product"), "A name of its own, for headers, logs and metrics."),
+		own("name", aRouteName, "A name of its own, for headers, logs and metrics."),
 		own("match", matchShape, ""),
 	}, s.fields...)
 	s.required = [][]string{{"name"}}
@@ -160,14 +189,14 @@ var splitShape = &shape{
 	kind: object, def: "split", what: "an object with cookie and destinations", nulls: true,
 	doc: "Send each client to one of several origins, and keep it there with a cookie.",
 	fields: []member{
-		entry("cookie", textOf("a cookie name", checkCookieName).like(tokenPattern, "weir-split"), "The cookie that remembers the destination."),
+		entry("cookie", aCookie, "The cookie that remembers the destination."),
 		entry("destinations", &shape{
 			kind: list, what: "a list of destinations", some: true,
 			elem: &shape{
 				kind: object, what: "an object with name, origin and weight",
 				fields: []member{
-					entry("name", textOf("a name", checkName).like(namePattern), "Part of the key, and the cookie's value."),
-					entry("origin", textOf("the name of an origin", checkName).like(namePattern), "The origin to ask."),
+					entry("name", aName, "Part of the key, and the cookie's value."),
+					entry("origin", anOrigin, "The origin to ask."),
 					entry("weight", numberOf("a whole number from 1 to 1000000", 1, 1e6, 1), "Its share of the clients."),
 				},
 				required: [][]string{{"name"}, {"origin"}},
@@ -210,47 +239,37 @@ var keyShape = &shape{
 	kind: object, def: "key", what: "an object", nulls: true,
 	doc: "What tells responses apart, beside scheme, host, path and query.",
 	fields: []member{
-		entry("excludeAllQueryParametersExcept", listOf("a list of parameter names", textOf("a parameter name", checkQueryName).like(queryNamePattern, "page")).notEmpty(),
+		entry("excludeAllQueryParametersExcept", listOf("a list of parameter names", aParameter).notEmpty(),
 			"The only query parameters that are used and forwarded."),
 		entry("excludeAllQueryParameters", flag(false), "Use and forward no query at all."),
-		entry("excludeQueryParameters", listOf("a list of parameter names", textOf("a parameter name", checkQueryName).like(queryNamePattern, "utm_source")),
+		entry("excludeQueryParameters", listOf("a list of parameter names", aParameter),
 			"Query parameters that are neither used nor forwarded."),
 		entry("sortQueryParameters", flag(false), "Sort query parameters by name, so that their order makes no difference."),
 		entry("cookies", listOf("a list of cookies", &shape{
 			what: "a cookie name or an object with name and partitions",
 			either: []*shape{
-				textOf("a cookie name", checkCookieName).like(tokenPattern, "currency"),
+				aCookie,
 				{kind: object, what: "an object with name and partitions", fields: []member{
-					entry("name", textOf("a cookie name", checkCookieName).like(tokenPattern), "The cookie."),
+					entry("name", aCookie, "The cookie."),
 					entry("partitions", &shape{kind: list, what: "a list of partitions", some: true, elem: partitionShape},
 						"Sets of values that share one response. Values in none of them share one, too."),
 				}, required: [][]string{{"name"}}},
 			},
 		}), "Cookies that tell responses apart."),
-		entry("headers", listOf("a list of header names", textOf("a header name", checkKeyHeader).like(headerPattern, "accept-language")),
+		entry("headers", headerNames(checkKeyHeader, "accept-language"),
 			"Request headers that tell responses apart."),
 		entry("device", flag(false), "Tell smartphone, tablet, mobile and desktop apart; the origin gets x-device."),
 		entry("browser", flag(false), "Tell browser families apart."),
 	},
 }
 
-const (
-	queryNamePattern  = `^[^\u0000-\u001f\u007f]+$`
-	queryValuePattern = `^[^\u0000-\u001f\u007f]*$`
-)
-
 var partitionShape = &shape{
 	kind: object, what: "an object with name and values",
 	fields: []member{
-		entry("name", textOf("a name", checkName).like(namePattern), "Stands in the key for any of the values."),
-		entry("values", listOf("a list of values", textOf("a string", nil)).notEmpty(), "Values of the cookie."),
+		entry("name", aName, "Stands in the key for any of the values."),
+		entry("values", listOf("a list of values", anyText).notEmpty(), "Values of the cookie."),
 	},
 	required: [][]string{{"name"}, {"values"}},
-}
-
-func (s *shape) notEmpty() *shape {
-	s.some = true
-	return s
 }
 
 var matchShape = &shape{
@@ -260,32 +279,34 @@ var matchShape = &shape{
 		entry("path", &shape{
 			what: "a path or a list of paths",
 			either: []*shape{
-				textOf("a path", checkPath).like(pathPattern, "/products/:id", "/static/*"),
-				listOf("a list of paths", textOf("a path", checkPath).like(pathPattern)).notEmpty(),
+				aPath,
+				listOf("a list of paths", aPath).notEmpty(),
 			},
 		}, "The path as it is sent, byte for byte, nothing decoded. :name stands for one segment that is not empty, * at the end for any rest: /admin/* matches /admin/ but not /admin."),
-		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like("", "example.com", "*.example.com")).notEmpty(),
-			"Hosts, case-insensitive. *.example.com is any name under example.com. A host without a port matches on every port."),
+		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like("", "example.com", "*.example.com").folded()).notEmpty(),
+			"Hosts, in upper or lower case. *.example.com is any name under example.com. A host without a port matches on every port."),
 		entry("methods", listOf("a list of methods", textOf("a method", checkMethod).like("^[!#$%&'*+.^_`|~0-9A-Z-]+$", "GET", "POST")).notEmpty(),
 			"Methods; GET includes HEAD. Methods besides these two are cached only where they are named, by method and body."),
-		entry("headers", conditions("header", checkHeaderCondition, headerPattern, nil, ""), "Conditions on request headers; one line that satisfies is enough."),
-		entry("cookies", conditions("cookie", checkCookieName, tokenPattern, nil, ""), "Conditions on cookies."),
-		entry("query", conditions("query parameter", checkQueryName, queryNamePattern, checkQueryText, queryValuePattern), "Conditions on query parameters, decoded; where a name is given several times, one value that satisfies is enough."),
+		entry("headers", conditions("header names", headerName(checkHeaderCondition), anyText),
+			"Conditions on request headers, line by line; one line that satisfies is enough."),
+		entry("cookies", conditions("cookie names", aCookie, anyText), "Conditions on cookies."),
+		entry("query", conditions("parameter names", aParameter, textOf("a string", checkQueryText).like(`^[^\u0000-\u001f\u007f]*$`)),
+			"Conditions on query parameters, decoded; where a name is given several times, one value that satisfies is enough."),
 	},
 }
 
-func conditions(of string, checkKey func(string) string, keyPattern string, checkValue func(string) string, valuePattern string) *shape {
-	value := func() *shape { return textOf("a string", checkValue).like(valuePattern) }
+var anyText = textOf("a string", nil)
+
+func conditions(of string, name, value *shape) *shape {
 	return &shape{
-		kind: object, what: "an object of " + of + " names and conditions", some: true, once: of == "header",
-		keys: textOf("a name", checkKey).like(keyPattern),
+		kind: object, what: "an object of " + of + " and conditions", some: true, keys: name,
 		elem: &shape{
 			what: `a string, {"present": true}, {"oneOf": [...]} or {"matches": "..."}`,
 			either: []*shape{
-				value(),
+				value,
 				{kind: object, what: `an object with one of "present", "oneOf" and "matches"`, exactly1: true, fields: []member{
-					entry("present", flag(true), "Whether it must be there, or must not."),
-					entry("oneOf", listOf("a list of strings", value()).notEmpty(), "The values it may have."),
+					entry("present", flag(nil), "Whether it must be there, or must not."),
+					entry("oneOf", listOf("a list of strings", value).notEmpty(), "The values it may have."),
 					entry("matches", textOf("a regular expression", checkRegexp).like("", "^de-"), "An RE2 expression that finds something in the value; ^ and $ bind it to the whole."),
 				}},
 			},

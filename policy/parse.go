@@ -11,16 +11,20 @@ import (
 // MaxSize is the largest policy file, in bytes.
 const MaxSize = 4 << 20
 
-// maxDepth is more than any valid policy nests.
-const maxDepth = 32
+// What no valid policy comes near to.
+const (
+	maxDepth  = 32
+	maxValues = 500000
+)
 
 // parser reads JSON, RFC 8259, into nodes. It goes on after what people often get
 // wrong (comments, commas, quotes) so that one run shows every mistake, and stops
 // where going on would be guessing.
 type parser struct {
 	*report
-	pos   int
-	depth int
+	pos    int
+	depth  int
+	values int
 }
 
 // parse returns the file's tree, nil when it cannot be read to its end.
@@ -57,6 +61,9 @@ func parse(r *report) *node {
 // nothing after it can be made sense of.
 func (p *parser) value(n *node) bool {
 	n.at = p.pos
+	if p.values++; p.values > maxValues {
+		return p.stop(n, "more than %d values", maxValues)
+	}
 	if p.pos == len(p.src) {
 		return p.stop(n, "the file ends where a value is missing")
 	}

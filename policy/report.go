@@ -14,11 +14,11 @@ const maxErrors = 1000
 
 // Error is one mistake in a policy file.
 type Error struct {
-	File    string
-	Line    int    // from 1
-	Column  int    // from 1, in characters
-	Field   string // such as routes[2].edge.maxAgeSeconds; "" for the file itself
-	Message string // what is wrong, and what would be right
+	File    string `json:"file"`
+	Line    int    `json:"line"`    // from 1
+	Column  int    `json:"column"`  // from 1, in characters
+	Field   string `json:"field"`   // such as routes[2].edge.maxAgeSeconds; "" for the file itself
+	Message string `json:"message"` // what is wrong, and what would be right
 }
 
 func (e Error) Error() string {

@@ -65,7 +65,6 @@ func (s *shape) render(defs map[string]any) map[string]any {
 	case s.kind == text:
 		m["type"] = "string"
 		put("pattern", s.pattern, s.pattern != "")
-		put("enum", s.names, s.names != nil)
 	case s.kind == list:
 		m["type"] = "array"
 		m["items"] = s.elem.schema(defs)

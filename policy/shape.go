@@ -22,7 +22,7 @@ type shape struct {
 	keys *shape // object with free names: what its names are
 	elem *shape // list and free object: what its entries are
 	some bool   // list and free object: at least one entry
-	once bool   // list: no two entries are equal. free object: names that differ in case only are equal
+	once bool   // list: no two entries are equal
 
 	either []*shape // tried by kind of value
 
@@ -31,9 +31,9 @@ type shape struct {
 	above     bool    // number: low is exclusive
 
 	falseOnly bool                // boolean: true makes no sense
+	fold      bool                // text: case makes no difference
 	pattern   string              // text: for the schema; check is the judge
 	check     func(string) string // text: what is wrong with it, "" for nothing
-	names     []string            // text: one of these
 
 	initial  any // the default, for the schema
 	examples []any
@@ -92,8 +92,10 @@ func (s *shape) hint(n *node) string {
 			return "; write " + clip(n.text) + " without quotes"
 		case s.kind == list && n.kind == text && s.elem.accepts(text):
 			return "; write [" + shorten(n.text) + "]"
-		case s.kind == text && n.kind == number:
+		case s.kind == text && n.kind == number && (s.check == nil || s.check(n.text) == ""):
 			return "; write " + shorten(n.text)
+		case s.falseOnly && n.isTrue():
+			return "; leave it out to let the origin's headers decide"
 		case n.kind == null:
 			return "; leave it out"
 		}
@@ -171,11 +173,10 @@ func (s *shape) checkTable(r *report, n *node) {
 		if wrong := s.keys.check(f.name); wrong != "" {
 			r.at(f.at, f.value.path(), "%s", wrong)
 		}
-		if lower := strings.ToLower(f.name); s.once && folded[lower] != "" {
-			r.at(f.at, f.value.path(), "names the same as %s; keep one", shorten(folded[lower]))
-		} else {
-			folded[lower] = f.name
+		if other, same := folded[strings.ToLower(f.name)]; same && s.keys.fold {
+			r.at(f.at, f.value.path(), "names the same header as %s; keep one", shorten(other))
 		}
+		folded[strings.ToLower(f.name)] = f.name
 		if f.value.kind != null || !s.nulls {
 			s.elem.inspect(r, f.value)
 		}
@@ -189,12 +190,17 @@ func (s *shape) checkList(r *report, n *node) {
 	seen := map[string]bool{}
 	for _, item := range n.items {
 		s.elem.inspect(r, item)
-		if s.once && item.kind == text {
-			if seen[item.text] {
-				r.wrong(item, "%s stands in this list twice", shorten(item.text))
-			}
-			seen[item.text] = true
+		if !s.once || item.kind != text {
+			continue
 		}
+		entry := item.text
+		if s.elem.fold {
+			entry = strings.ToLower(entry)
+		}
+		if seen[entry] {
+			r.wrong(item, "%s stands in this list twice", shorten(item.text))
+		}
+		seen[entry] = true
 	}
 }
 
@@ -214,15 +220,6 @@ func (s *shape) checkNumber(r *report, n *node) {
 }
 
 func (s *shape) checkText(r *report, n *node) {
-	if s.names != nil {
-		for _, name := range s.names {
-			if n.text == name {
-				return
-			}
-		}
-		s.refuse(r, n)
-		return
-	}
 	if s.check == nil {
 		return
 	}

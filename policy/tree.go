@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -162,5 +161,3 @@ func (n *node) getFold(name string) *node {
 	}
 	return nil
 }
-
-func (n *node) String() string { return fmt.Sprintf("%s at %d", n.describe(), n.at) }
