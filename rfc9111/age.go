@@ -1,0 +1,48 @@
+package rfc9111
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// initialAge is the corrected_initial_age of RFC 9111 4.2.3.
+func initialAge(resp *Response) time.Duration {
+	var apparent time.Duration
+	if date, ok := fieldTime(resp.Header, "Date"); ok {
+		// Date has whole seconds, so the arrival is compared in whole seconds.
+		apparent = resp.ResponseTime.Truncate(time.Second).Sub(date)
+	}
+	delay := max(resp.ResponseTime.Sub(resp.RequestTime), 0)
+	return max(apparent, saturatingAdd(receivedAge(resp), delay), 0)
+}
+
+// receivedAge is the age_value of RFC 9111 5.1: the first member of the Age field,
+// and nothing when that is not a number.
+func receivedAge(resp *Response) time.Duration {
+	lines := resp.Header["Age"]
+	if len(lines) == 0 {
+		return 0
+	}
+	first, _, _ := strings.Cut(lines[0], ",")
+	age, _ := parseSeconds(trimOWS(first))
+	return age
+}
+
+// Age is the current_age of RFC 9111 4.2.3, whole seconds not rounded.
+func (r *Response) Age(now time.Time) time.Duration {
+	return saturatingAdd(r.Terms.InitialAge, max(now.Sub(r.ResponseTime), 0))
+}
+
+// TTL is what is left of the freshness lifetime at now; negative once stale.
+func (r *Response) TTL(now time.Time) time.Duration {
+	return r.Terms.Lifetime - r.Age(now)
+}
+
+// saturatingAdd adds two durations that are not negative.
+func saturatingAdd(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}

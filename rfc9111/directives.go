@@ -1,0 +1,250 @@
+package rfc9111
+
+import (
+	"math"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// directives is a parsed Cache-Control field, of a request or of a response,
+// RFC 9111 5.2. Unknown directives leave no trace.
+type directives struct {
+	noStore         bool
+	noCache         qualified
+	private         qualified
+	public          bool
+	mustRevalidate  bool
+	proxyRevalidate bool
+	mustUnderstand  bool
+	immutable       bool
+	onlyIfCached    bool
+
+	maxAge               seconds
+	sMaxAge              seconds
+	staleWhileRevalidate seconds
+	staleIfError         seconds
+	minFresh             seconds
+	maxStale             seconds
+}
+
+// seconds is a directive with a delta-seconds argument, RFC 9111 1.2.2.
+type seconds struct {
+	set bool // the directive is there
+	bad bool // but its argument is not valid, or it is there twice and disagrees
+	d   time.Duration
+}
+
+func (s seconds) valid() bool { return s.set && !s.bad }
+
+// max raises d to the directive's value.
+func (s seconds) max(d time.Duration) time.Duration {
+	if s.valid() && s.d > d {
+		return s.d
+	}
+	return d
+}
+
+// qualified is a directive that may name the fields it is about, RFC 9111
+// 5.2.2.4 and 5.2.2.7.
+type qualified struct {
+	set    bool
+	whole  bool   // about the whole response
+	fields string // otherwise the comma-separated names
+}
+
+// about says whether the directive concerns a response with header h. A
+// directive about named fields is honoured as one about the whole response when one of
+// them is there, and concerns nothing when none is. The RFC allows that, and
+// it keeps such fields out of the store without editing any response.
+func (q qualified) about(h http.Header) bool {
+	if !q.set || q.whole {
+		return q.set
+	}
+	for name := range strings.SplitSeq(q.fields, ",") {
+		name = trimOWS(name)
+		if !isToken(name) {
+			return true
+		}
+		if _, ok := h[http.CanonicalHeaderKey(name)]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// form is how a directive's argument was written.
+type form int
+
+const (
+	bare   form = iota // no argument
+	valued             // a token or a whole quoted string
+	broken             // anything else
+)
+
+// parseDirectives parses the lines of a Cache-Control field.
+func parseDirectives(lines []string) directives {
+	var d directives
+	for _, line := range lines {
+		for line != "" {
+			var name, value string
+			var f form
+			name, value, f, line = nextDirective(line)
+			d.add(name, value, f)
+		}
+	}
+	return d
+}
+
+// nextDirective cuts the first directive off a line. What does not parse is
+// broken up to the next comma, so that garbage cannot hide a no-store behind it.
+func nextDirective(line string) (name, value string, f form, rest string) {
+	line = strings.TrimLeft(line, " \t,")
+	n := tokenLen(line)
+	name, rest = line[:n], line[n:]
+	if end := trimLeftOWS(rest); end == "" || end[0] == ',' {
+		return name, "", bare, end
+	}
+	if rest[0] != '=' {
+		return name, "", broken, afterComma(rest)
+	}
+	rest = rest[1:]
+	if value, after, ok := cutQuoted(rest); ok {
+		after = trimLeftOWS(after)
+		if after != "" && after[0] != ',' {
+			return name, "", broken, afterComma(after)
+		}
+		return name, value, valued, after
+	}
+	value, rest, _ = strings.Cut(rest, ",")
+	value = strings.TrimRight(value, " \t")
+	if !isToken(value) {
+		return name, "", broken, rest
+	}
+	return name, value, valued, rest
+}
+
+// cutQuoted cuts a leading quoted-string off s, RFC 9110 5.6.4. The value still
+// has its backslashes.
+func cutQuoted(s string) (value, rest string, ok bool) {
+	if s == "" || s[0] != '"' {
+		return "", s, false
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return s[1:i], s[i+1:], true
+		}
+	}
+	return "", s, false
+}
+
+// add notes one directive. Restrictive ones count however they are written;
+// permissive ones only when they are written right.
+func (d *directives) add(name, value string, f form) {
+	switch {
+	case strings.EqualFold(name, "max-age"):
+		d.maxAge.add(value, f)
+	case strings.EqualFold(name, "s-maxage"):
+		d.sMaxAge.add(value, f)
+	case strings.EqualFold(name, "no-store"):
+		d.noStore = true
+	case strings.EqualFold(name, "no-cache"):
+		d.noCache.add(value, f)
+	case strings.EqualFold(name, "private"):
+		d.private.add(value, f)
+	case strings.EqualFold(name, "public"):
+		d.public = d.public || f == bare
+	case strings.EqualFold(name, "must-revalidate"):
+		d.mustRevalidate = true
+	case strings.EqualFold(name, "proxy-revalidate"):
+		d.proxyRevalidate = true
+	case strings.EqualFold(name, "must-understand"):
+		d.mustUnderstand = true
+	case strings.EqualFold(name, "immutable"):
+		d.immutable = d.immutable || f == bare
+	case strings.EqualFold(name, "stale-while-revalidate"):
+		d.staleWhileRevalidate.add(value, f)
+	case strings.EqualFold(name, "stale-if-error"):
+		d.staleIfError.add(value, f)
+	case strings.EqualFold(name, "min-fresh"):
+		d.minFresh.add(value, f)
+	case strings.EqualFold(name, "max-stale"):
+		if f == bare { // any staleness will do, RFC 9111 5.2.1.2
+			d.maxStale = seconds{set: true, d: math.MaxInt64}
+			return
+		}
+		d.maxStale.add(value, f)
+	case strings.EqualFold(name, "only-if-cached"):
+		d.onlyIfCached = true
+	}
+}
+
+func (s *seconds) add(value string, f form) {
+	d, ok := parseSeconds(value)
+	if f != valued {
+		ok = false
+	}
+	// Two values that disagree are no value, RFC 9111 4.2.1.
+	s.bad = s.bad || !ok || s.set && s.d != d
+	s.set, s.d = true, d
+}
+
+func (q *qualified) add(value string, f form) {
+	// Two lists, an empty one or an escaped one: taken as about the whole response.
+	if f != valued || q.set || value == "" || strings.Contains(value, `\`) {
+		*q = qualified{set: true, whole: true}
+		return
+	}
+	*q = qualified{set: true, fields: value}
+}
+
+// maxSeconds is what larger delta-seconds mean, RFC 9111 1.2.2.
+const maxSeconds = 1 << 31
+
+// parseSeconds parses delta-seconds, RFC 9111 1.2.2.
+func parseSeconds(s string) (time.Duration, bool) {
+	if s == "" {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		c := s[i]
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = min(n*10+int64(c-'0'), maxSeconds)
+	}
+	return time.Duration(n) * time.Second, true
+}
+
+// isTchar says whether c may stand in a token, RFC 9110 5.6.2.
+func isTchar(c byte) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return true
+	}
+	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
+
+func tokenLen(s string) int {
+	for i := range len(s) {
+		if !isTchar(s[i]) {
+			return i
+		}
+	}
+	return len(s)
+}
+
+func isToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
+
+func trimOWS(s string) string { return strings.Trim(s, " \t") }
+
+func trimLeftOWS(s string) string { return strings.TrimLeft(s, " \t") }
+
+func afterComma(s string) string {
+	_, rest, _ := strings.Cut(s, ",")
+	return rest
+}

@@ -1,0 +1,56 @@
+package rfc9111
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// EndToEnd returns a copy of h without hop-by-hop fields, RFC 9110 7.6.1: Connection, what
+// it names (except fields a cache or origin decides by: Connection cannot remove Authorization,
+// Cookie, Cache-Control, Host, Vary, Content-* and the like), Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*.
+func EndToEnd(h http.Header) http.Header {
+	out := h.Clone()
+	if out == nil {
+		return http.Header{}
+	}
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(trimOWS(name))
+			if !kept(name) {
+				delete(out, name)
+			}
+		}
+	}
+	maps.DeleteFunc(out, func(name string, _ []string) bool { return hopByHop(name) })
+	return out
+}
+
+// hopByHop says whether a canonical field name is about one connection only,
+// whether Connection names it or not.
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	}
+	return strings.HasPrefix(name, "Proxy-")
+}
+
+// keptNames are the fields that Connection cannot remove: whoever could remove them
+// could get an answer that a cache takes for another request's.
+var keptNames = []string{
+	"Age", "Authorization", "Cache-Control", "Cache-Groups", "Cache-Status", "Cache-Tag", "Cookie",
+	"Cdn-Cache-Control", "Date", "Etag", "Expires", "Forwarded", "Host", "Last-Modified", "Location", "Origin",
+	"Pragma", "Range", "Referer", "Set-Cookie", "Surrogate-Key", "User-Agent", "Vary", "Via",
+	"Weir-Cache-Control", "Www-Authenticate",
+}
+
+func kept(name string) bool {
+	for _, prefix := range []string{"Accept", "Content-", "If-", "Sec-", "X-Forwarded-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains(keptNames, name)
+}

@@ -1,0 +1,120 @@
+package rfc9111
+
+import "slices"
+
+// Storability is the verdict on storing a response.
+type Storability struct {
+	Store     bool
+	Status    CachingStatus // StatusOK, or why not
+	Reason    string        // one sentence with the RFC section, for explanations
+	Terms     Terms
+	Selection Selection
+}
+
+func refuse(status CachingStatus, reason string) Storability {
+	return Storability{Status: status, Reason: reason}
+}
+
+// Storable decides whether a shared cache may store resp, and for how long, RFC 9111 3.
+// resp.Header still has Age and Set-Cookie as received; RequestTime and ResponseTime are set.
+//
+// A route's lifetime replaces what the origin says about time: max-age,
+// s-maxage, Expires and an unqualified no-cache. It replaces neither private nor
+// no-store, which only ForcePrivate does, nor the rule for Authorization, Set-Cookie and Vary: *,
+// which nothing does.
+//
+// What may be stored may not always be handed to those who waited for it: a
+// response with Terms.NoCache is only for whoever caused it. [Judge] says so for
+// each of them.
+func Storable(req Request, resp *Response, rules *Rules) Storability {
+	rules = rules.orZero()
+	if !storableMethod(req.Method, rules) {
+		return refuse(StatusMethod, "The method is not GET or HEAD and the route does not name it, RFC 9111 3.")
+	}
+	if requestDirectives(req.Header, rules).noStore {
+		return refuse(StatusPass, "The request says no-store, RFC 9111 5.2.1.5.")
+	}
+	s := storableResponse(req, resp, rules)
+	if s.Store && req.Method == "HEAD" {
+		return refuse(StatusPass, "An answer to HEAD has no body to store, RFC 9110 9.3.2.")
+	}
+	return s
+}
+
+func storableMethod(method string, rules *Rules) bool {
+	return method == "GET" || method == "HEAD" || slices.Contains(rules.Methods, method)
+}
+
+// storableResponse is Storable without what the request alone decides.
+func storableResponse(req Request, resp *Response, rules *Rules) Storability {
+	d, targeted := responseDirectives(resp.Header)
+	if s := barredStatus(resp.Status, &d, rules); s.Reason != "" {
+		return s
+	}
+	if s := barredAudience(req, resp, &d, rules); s.Reason != "" {
+		return s
+	}
+	selection, ok := Select(resp.Header["Vary"], req.Header)
+	if !ok {
+		return refuse(StatusPass, "Vary is *, or names too much to match by, RFC 9111 4.1.")
+	}
+	terms := termsOf(req, resp, &d, targeted, rules)
+	s := Storability{Terms: terms, Selection: selection, Status: StatusOK, Reason: "The response may be stored, RFC 9111 3."}
+	switch {
+	case terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0:
+		s.Status, s.Reason = StatusNoMaxAge, "Neither the origin nor the route gives a positive lifetime, RFC 9111 4.2.1."
+	case d.noStore && !d.mustUnderstand && !rules.ForcePrivate:
+		s.Status, s.Reason = StatusPass, "The response says no-store, RFC 9111 5.2.2.5."
+	case terms.NoCache && !hasValidator(resp.Header):
+		s.Status, s.Reason = StatusNoMaxAge, "The response says no-cache and cannot be validated, RFC 9111 5.2.2.4."
+	case terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate:
+		s.Status, s.Reason = StatusNoMaxAge, "The response was too old when it arrived, RFC 9111 4.2."
+	default:
+		s.Store = true
+	}
+	return s
+}
+
+// barredStatus refuses responses by their status code.
+func barredStatus(status int, d *directives, rules *Rules) Storability {
+	_, ruled := rules.StatusLifetimes[status]
+	switch {
+	case status < 200:
+		return refuse(StatusPass, "The response is not final, RFC 9111 3.")
+	case status == 206:
+		return refuse(StatusPass, "Partial responses are not stored, RFC 9111 3.3.")
+	case status == 304:
+		return refuse(StatusPass, "A 304 has no content of its own, RFC 9111 4.3.4.")
+	case status >= 400 && !ruled:
+		return refuse(StatusCode, "The status is an error and the route has no rule for it.")
+	case d.mustUnderstand && !understood(status):
+		return refuse(StatusPass, "The response says must-understand and its status is not known, RFC 9111 5.2.2.3.")
+	}
+	return Storability{}
+}
+
+// barredAudience refuses responses that are for one user.
+func barredAudience(req Request, resp *Response, d *directives, rules *Rules) Storability {
+	switch {
+	case len(resp.Header["Set-Cookie"]) > 0:
+		return refuse(StatusSetCookie, "The response sets a cookie, RFC 9111 7.3.")
+	case d.private.about(resp.Header) && !rules.ForcePrivate:
+		return refuse(StatusPrivate, "The response says private, RFC 9111 5.2.2.7.")
+	case len(req.Header["Authorization"]) > 0 && !d.public && !d.mustRevalidate && !d.sMaxAge.valid():
+		return refuse(StatusPrivate, "The request has Authorization and the response does not allow sharing, RFC 9111 3.5.")
+	}
+	return Storability{}
+}
+
+// understood says whether the caching rules of a final status are known and
+// followed here, RFC 9111 5.2.2.3.
+func understood(status int) bool {
+	switch status {
+	case 300, 301, 302, 303, 307, 308,
+		200, 201, 202, 203, 204, 205,
+		400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 426,
+		500, 501, 502, 503, 504, 505:
+		return true
+	}
+	return false
+}

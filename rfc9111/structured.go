@@ -1,0 +1,342 @@
+package rfc9111
+
+import (
+	"strings"
+	"time"
+)
+
+// kind is the type of a structured field's bare item, RFC 8941 3.3.
+type kind int
+
+const (
+	sfInteger kind = iota
+	sfDecimal
+	sfString
+	sfToken
+	sfBytes
+	sfBoolean
+	sfInner // an inner list, RFC 8941 3.1.1
+)
+
+// sfValue is the value of a list or dictionary member. Parameters and what is in
+// inner lists are checked and forgotten.
+type sfValue struct {
+	kind kind
+	n    int64  // sfInteger, or 1 for a true sfBoolean
+	text string // sfString, without escapes
+}
+
+// sfReader parses structured fields strictly: RFC 8941 4.2.
+type sfReader struct {
+	s   string
+	bad bool
+}
+
+// parseDictionary calls member for each member of a Dictionary, RFC 8941 4.2.2, as it
+// stands; a later member of the same name replaces an earlier one. It reports
+// whether the whole field is valid and not empty.
+func parseDictionary(s string, member func(key string, v sfValue)) bool {
+	r := sfReader{s: strings.Trim(s, " ")}
+	if r.s == "" {
+		return false
+	}
+	for {
+		key := r.key()
+		v := sfValue{kind: sfBoolean, n: 1}
+		if r.take('=') {
+			v = r.member()
+		} else {
+			r.parameters()
+		}
+		if r.bad {
+			return false
+		}
+		member(key, v)
+		if r.s == "" {
+			return true
+		}
+		if !r.comma() {
+			return false
+		}
+	}
+}
+
+// validList reports whether s is a List, RFC 8941 4.2.1, that is not empty.
+func validList(s string) bool {
+	r := sfReader{s: strings.Trim(s, " ")}
+	if r.s == "" {
+		return false
+	}
+	for {
+		if r.member(); r.bad {
+			return false
+		}
+		if r.s == "" {
+			return true
+		}
+		if !r.comma() {
+			return false
+		}
+	}
+}
+
+func (r *sfReader) fail() { r.bad, r.s = true, "" }
+
+func (r *sfReader) take(c byte) bool {
+	if r.s == "" || r.s[0] != c {
+		return false
+	}
+	r.s = r.s[1:]
+	return true
+}
+
+// comma takes what stands between two members; a trailing comma is an error.
+func (r *sfReader) comma() bool {
+	r.s = trimLeftOWS(r.s)
+	if !r.take(',') {
+		return false
+	}
+	r.s = trimLeftOWS(r.s)
+	return r.s != ""
+}
+
+func (r *sfReader) cut(n int) string {
+	head := r.s[:n]
+	r.s = r.s[n:]
+	return head
+}
+
+func (r *sfReader) key() string {
+	n := 0
+	for n < len(r.s) {
+		c := r.s[n]
+		first := c >= 'a' && c <= 'z' || c == '*'
+		if !first && (n == 0 || (c < '0' || c > '9') && c != '_' && c != '-' && c != '.') {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		r.fail()
+		return ""
+	}
+	return r.cut(n)
+}
+
+// member parses an item or an inner list with its parameters.
+func (r *sfReader) member() sfValue {
+	if !r.take('(') {
+		v := r.item()
+		r.parameters()
+		return v
+	}
+	for !r.bad {
+		r.s = strings.TrimLeft(r.s, " ")
+		if r.take(')') {
+			r.parameters()
+			return sfValue{kind: sfInner}
+		}
+		r.item()
+		r.parameters()
+		if r.s == "" || r.s[0] != ' ' && r.s[0] != ')' {
+			r.fail()
+		}
+	}
+	return sfValue{}
+}
+
+func (r *sfReader) parameters() {
+	for !r.bad && r.take(';') {
+		r.s = strings.TrimLeft(r.s, " ")
+		r.key()
+		if r.take('=') {
+			r.item()
+		}
+	}
+}
+
+func (r *sfReader) item() sfValue {
+	if r.s == "" {
+		r.fail()
+		return sfValue{}
+	}
+	switch c := r.s[0]; {
+	case c == '-' || c >= '0' && c <= '9':
+		return r.number()
+	case c == '"':
+		return r.str()
+	case c == ':':
+		return r.bytes()
+	case c == '?':
+		return r.boolean()
+	case c == '*' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		r.cut(sfTokenLen(r.s))
+		return sfValue{kind: sfToken}
+	}
+	r.fail()
+	return sfValue{}
+}
+
+// number parses an Integer of at most 15 digits, or a Decimal of at most 12 and 3.
+func (r *sfReader) number() sfValue {
+	negative := r.take('-')
+	whole, n := r.digits()
+	if whole == 0 || whole > 15 {
+		r.fail()
+		return sfValue{}
+	}
+	if r.take('.') {
+		if fraction, _ := r.digits(); whole > 12 || fraction == 0 || fraction > 3 {
+			r.fail()
+		}
+		return sfValue{kind: sfDecimal}
+	}
+	if negative {
+		n = -n
+	}
+	return sfValue{kind: sfInteger, n: n}
+}
+
+// digits takes digits and counts them; the value is right up to 15 of them.
+func (r *sfReader) digits() (count int, n int64) {
+	for r.s != "" && r.s[0] >= '0' && r.s[0] <= '9' {
+		if count < 16 {
+			n = n*10 + int64(r.s[0]-'0')
+		}
+		count++
+		r.s = r.s[1:]
+	}
+	return count, n
+}
+
+func (r *sfReader) str() sfValue {
+	var text []byte
+	for i := 1; i < len(r.s); i++ {
+		c := r.s[i]
+		switch {
+		case c == '"':
+			r.cut(i + 1)
+			return sfValue{kind: sfString, text: string(text)}
+		case c == '\\':
+			i++
+			if i == len(r.s) || r.s[i] != '"' && r.s[i] != '\\' {
+				r.fail()
+				return sfValue{}
+			}
+			c = r.s[i]
+		case c < 0x20 || c > 0x7e:
+			r.fail()
+			return sfValue{}
+		}
+		text = append(text, c)
+	}
+	r.fail()
+	return sfValue{}
+}
+
+func (r *sfReader) bytes() sfValue {
+	end := strings.IndexByte(r.s[1:], ':')
+	if end < 0 {
+		r.fail()
+		return sfValue{}
+	}
+	coded := r.cut(end + 2)
+	for _, c := range []byte(coded[1 : end+1]) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/' || c == '=' {
+			continue
+		}
+		r.fail()
+	}
+	return sfValue{kind: sfBytes}
+}
+
+func (r *sfReader) boolean() sfValue {
+	switch {
+	case strings.HasPrefix(r.s, "?1"):
+		r.cut(2)
+		return sfValue{kind: sfBoolean, n: 1}
+	case strings.HasPrefix(r.s, "?0"):
+		r.cut(2)
+		return sfValue{kind: sfBoolean}
+	}
+	r.fail()
+	return sfValue{}
+}
+
+// sfTokenLen is the length of a Token that starts s, whose first byte is known
+// to be right.
+func sfTokenLen(s string) int {
+	for i := range len(s) {
+		if !isTchar(s[i]) && s[i] != ':' && s[i] != '/' {
+			return i
+		}
+	}
+	return len(s)
+}
+
+// isSFToken reports whether s can be written as a Token, RFC 8941 3.3.4.
+func isSFToken(s string) bool {
+	if s == "" || sfTokenLen(s) != len(s) {
+		return false
+	}
+	c := s[0]
+	return c == '*' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// parseTargeted parses the lines of a targeted Cache-Control field, RFC 9213 2.1. ok is
+// false when the field is empty or malformed, or gives a number of seconds another
+// type: then it counts as absent.
+func parseTargeted(lines []string) (d directives, ok bool) {
+	typed := true
+	valid := parseDictionary(strings.Join(lines, ", "), func(key string, v sfValue) {
+		typed = d.addTargeted(key, v) && typed
+	})
+	if !valid || !typed {
+		return directives{}, false
+	}
+	return d, true
+}
+
+// addTargeted notes one member. It reports whether the type is the directive's.
+func (d *directives) addTargeted(key string, v sfValue) bool {
+	on := v.kind != sfBoolean || v.n == 1
+	switch key {
+	case "max-age":
+		return d.maxAge.setTargeted(v)
+	case "s-maxage":
+		return d.sMaxAge.setTargeted(v)
+	case "stale-while-revalidate":
+		return d.staleWhileRevalidate.setTargeted(v)
+	case "stale-if-error":
+		return d.staleIfError.setTargeted(v)
+	case "no-store":
+		d.noStore = on
+	case "no-cache":
+		d.noCache.setTargeted(v, on)
+	case "private":
+		d.private.setTargeted(v, on)
+	case "public":
+		d.public = on && v.kind == sfBoolean
+	case "must-revalidate":
+		d.mustRevalidate = on
+	case "proxy-revalidate":
+		d.proxyRevalidate = on
+	case "must-understand":
+		d.mustUnderstand = on
+	case "immutable":
+		d.immutable = on && v.kind == sfBoolean
+	}
+	return true
+}
+
+func (s *seconds) setTargeted(v sfValue) bool {
+	*s = seconds{set: true, bad: v.n < 0, d: time.Duration(min(max(v.n, 0), maxSeconds)) * time.Second}
+	return v.kind == sfInteger
+}
+
+func (q *qualified) setTargeted(v sfValue, on bool) {
+	*q = qualified{set: on, whole: true}
+	if v.kind == sfString && v.text != "" {
+		*q = qualified{set: true, fields: v.text}
+	}
+}
