@@ -1,0 +1,122 @@
+package l1
+
+import (
+	"slices"
+	"sync/atomic"
+	"unsafe"
+
+	"weir/keying"
+	"weir/rfc9111"
+)
+
+// entry is all that is held under one key. It is immutable, except for what the
+// comments say.
+type entry struct {
+	hash       uint64
+	generation uint64
+	key        keying.Key
+	variants   []*object // newest first
+	cost       int64     // bytes, all variants and bookkeeping included
+
+	used       atomic.Bool // since the window last looked at it
+	prev, next *entry      // in the window's list; guarded by store.mu
+}
+
+// object is one stored response: a variant. It is immutable, except for the atomics.
+type object struct {
+	resp    *rfc9111.Response
+	body    []byte
+	codable bool
+	cost    int64 // without the coded body
+
+	epoch atomic.Uint64         // at which it was last vouched for
+	used  atomic.Int64          // time of last use in ns; kept only when there are several variants
+	coded atomic.Pointer[coded] // nil: not tried yet
+}
+
+// What bookkeeping costs, in bytes. The program bench/memory measures what is real.
+const (
+	// The slots in ristretto's maps, or in the window's.
+	entryOverhead = int64(unsafe.Sizeof(entry{})) + 208
+	// The pointer to it, and the head.
+	objectOverhead = int64(unsafe.Sizeof(object{})+unsafe.Sizeof(rfc9111.Response{})) + 8 + mapOverhead
+	mapOverhead    = 48 // of a Header
+	fieldOverhead  = 64 // of a name in a Header: its slot in the map, and the slice
+	stringOverhead = 16 // of a value
+)
+
+func newObject(resp *rfc9111.Response, body []byte) *object {
+	o := &object{resp: resp, body: body, codable: codable(resp, body)}
+	o.cost = objectOverhead + int64(cap(body)) + headCost(resp)
+	o.epoch.Store(resp.Epoch)
+	return o
+}
+
+// headCost is what a head holds beyond its own size.
+func headCost(resp *rfc9111.Response) int64 {
+	cost := int64(len(resp.Selection))
+	for name, values := range resp.Header {
+		cost += fieldOverhead + int64(len(name))
+		for _, value := range values {
+			cost += stringOverhead + int64(len(value))
+		}
+	}
+	for _, tag := range resp.Tags {
+		cost += stringOverhead + int64(len(tag))
+	}
+	return cost
+}
+
+func (o *object) costNow() int64 {
+	if c := o.coded.Load(); c != nil {
+		return o.cost + c.cost
+	}
+	return o.cost
+}
+
+// costWith is what e costs with o alone.
+func (e *entry) costWith(o *object) int64 {
+	return entryOverhead + int64(len(e.key.Bytes())) + o.costNow()
+}
+
+// holding makes e hold first, if it is not nil, and those of others that have
+// another selection.
+func (e *entry) holding(first *object, others []*object, selection rfc9111.Selection) *entry {
+	e.variants = make([]*object, 0, len(others)+1)
+	if first != nil {
+		e.variants = append(e.variants, first)
+	}
+	for _, o := range others {
+		if o.resp.Selection != selection {
+			e.variants = append(e.variants, o)
+		}
+	}
+	e.cost = entryOverhead + int64(len(e.key.Bytes()))
+	for _, o := range e.variants {
+		e.cost += o.costNow()
+	}
+	return e
+}
+
+// dropLeastUsed drops one variant, though never the first.
+func (e *entry) dropLeastUsed() {
+	least := 1
+	for i, o := range e.variants[1:] {
+		if o.used.Load() < e.variants[least].used.Load() {
+			least = i + 1
+		}
+	}
+	e.cost -= e.variants[least].costNow()
+	e.variants = slices.Delete(e.variants, least, least+1)
+}
+
+func (e *entry) has(o *object) bool { return slices.Contains(e.variants, o) }
+
+func selected(variants []*object, s rfc9111.Selection) *object {
+	for _, o := range variants {
+		if o.resp.Selection == s {
+			return o
+		}
+	}
+	return nil
+}

@@ -1,0 +1,106 @@
+package l1
+
+import (
+	"bytes"
+
+	"weir/keying"
+	"weir/rfc9111"
+)
+
+// Filled takes a response with its whole body, which it keeps without a copy:
+// neither may change any more. It can be answered from when Filled returns, unless
+// it is larger than an object may be or was purged while it was fetched.
+// The next tier calls it before it releases the flight.
+func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
+	if t.epochs.Purged(key, resp) {
+		t.counts.rejected.Add(1)
+		return
+	}
+	o := newObject(resp, body)
+	o.used.Store(t.opts.Now().UnixNano())
+	e := &entry{hash: t.hash(key), generation: t.generation.Load(), key: key}
+
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	old := t.store.peekLocked(e.hash)
+	if old != nil && (old.key.Bytes() != key.Bytes() || !t.current(old)) {
+		t.store.removeLocked(e.hash)
+		old = nil
+	}
+	var others []*object
+	if old != nil {
+		others = old.variants
+	}
+	if replaced := selected(others, resp.Selection); replaced != nil {
+		if replaced.resp.Epoch > resp.Epoch {
+			t.counts.rejected.Add(1) // a fill that began before a purge ends after one that began later
+			return
+		}
+		o.inherit(replaced)
+	}
+	if int64(len(body)) > t.opts.MaxObject || !t.store.fits(e.costWith(o)) {
+		// What it replaces is out of date all the same.
+		t.counts.rejected.Add(1)
+		t.store.replaceLocked(e.holding(nil, others, resp.Selection))
+		return
+	}
+	e.holding(o, others, resp.Selection)
+	for len(e.variants) > t.opts.MaxVariants || !t.store.fits(e.cost) {
+		e.dropLeastUsed()
+		t.counts.evictions.Add(1)
+	}
+	t.counts.stores.Add(1)
+	t.store.replaceLocked(e)
+}
+
+// Dropped forgets all variants of key.
+func (t *Tier) Dropped(key keying.Key) {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	hash := t.hash(key)
+	if e := t.store.peekLocked(hash); e != nil && e.key.Bytes() == key.Bytes() {
+		t.store.removeLocked(hash)
+	}
+}
+
+// Clear forgets everything that was stored before it. It holds at once; the room
+// is free when it returns. A fill in flight is stored after it: what must not be
+// is a purge, which the epoch decides.
+func (t *Tier) Clear() {
+	t.generation.Add(1)
+	t.store.sweep(t.current)
+}
+
+// attach puts a coded body beside the identity one, unless that is gone.
+func (t *Tier) attach(e *entry, o *object, c *coded) {
+	t.store.mu.Lock()
+	defer t.store.mu.Unlock()
+	held := t.store.peekLocked(e.hash)
+	if held == nil || !held.has(o) {
+		return
+	}
+	with := &entry{hash: held.hash, generation: held.generation, key: held.key, variants: held.variants}
+	with.cost = held.cost + c.cost
+	if !t.store.fits(with.cost) {
+		o.coded.Store(notWorthIt)
+		return
+	}
+	o.coded.Store(c)
+	if c.cost > 0 {
+		t.counts.codings.Add(1)
+		t.store.replaceLocked(with)
+	}
+}
+
+// inherit takes over the coded body of the object that o replaces, when a
+// validation or a refresh brought the same bytes again.
+func (o *object) inherit(from *object) {
+	c := from.coded.Load()
+	switch {
+	case c == nil || c == underWay || !o.codable || !bytes.Equal(from.body, o.body):
+		return
+	case c != notWorthIt:
+		c = newCoded(c.name, c.body, o.resp)
+	}
+	o.coded.Store(c)
+}

@@ -1,0 +1,38 @@
+package l1
+
+import "sync/atomic"
+
+// Stats are counts since the start, and what is held now.
+type Stats struct {
+	Hits      uint64 // requests answered fresh
+	Stale     uint64 // requests answered stale
+	Misses    uint64 // requests that asked the next tier
+	Stores    uint64 // objects stored
+	Rejected  uint64 // objects not stored: too large, purged, or overtaken
+	Evictions uint64 // objects that gave way to others
+	Codings   uint64 // coded bodies made and kept
+
+	Bytes   int64 // held, all overhead included
+	Objects int64 // held
+}
+
+type counts struct {
+	hits, stale, misses, stores, rejected, evictions, codings atomic.Uint64
+
+	bytes, objects atomic.Int64
+}
+
+func (c *counts) add(e *entry, sign int64) {
+	c.bytes.Add(sign * e.cost)
+	c.objects.Add(sign * int64(len(e.variants)))
+}
+
+// Stats returns the tier's counts. They are read one after the other.
+func (t *Tier) Stats() Stats {
+	c := &t.counts
+	return Stats{
+		Hits: c.hits.Load(), Stale: c.stale.Load(), Misses: c.misses.Load(),
+		Stores: c.stores.Load(), Rejected: c.rejected.Load(), Evictions: c.evictions.Load(),
+		Codings: c.codings.Load(), Bytes: c.bytes.Load(), Objects: c.objects.Load(),
+	}
+}

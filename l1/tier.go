@@ -1,0 +1,247 @@
+package l1
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"weir/keying"
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// Next is the tier that is asked when memory has no answer. Its methods are
+// called concurrently.
+type Next interface {
+	// Fetch answers req. The caller owns the Answer, though not what it points to.
+	Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error)
+	// Refresh has what is stored for req fetched again in the background, whatever
+	// req's method, and returns at once. It may be called for every request that is
+	// answered with a stale object: one refresh at a time is enough.
+	Refresh(req *policy.Request)
+}
+
+// Epochs is the purge log as far as a tier needs it. Its methods are called
+// concurrently and must be fast, Current above all.
+type Epochs interface {
+	// Current is the sequence number of the newest purge.
+	Current() uint64
+	// Purged says whether a purge newer than resp.Epoch matches resp.
+	Purged(key keying.Key, resp *rfc9111.Response) bool
+}
+
+// Options are the limits of a tier. The zero value of each is its default.
+type Options struct {
+	MaxBytes    int64            // for everything held; at least MinBytes, default 256 MiB
+	MaxObject   int64            // of one body, default 1 MiB; larger ones are left to the next tier
+	MaxVariants int              // under one key, default 64; the least recently used gives way
+	Now         func() time.Time // default time.Now
+}
+
+// MinBytes is the smallest budget: what can hold a few pages.
+const MinBytes = 64 << 10
+
+func (o *Options) setDefaults() error {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 256 << 20
+	}
+	if o.MaxObject == 0 {
+		o.MaxObject = 1 << 20
+	}
+	if o.MaxVariants == 0 {
+		o.MaxVariants = 64
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	switch {
+	case o.MaxBytes < MinBytes:
+		return fmt.Errorf("l1: a budget of %d bytes is too small, the least is %d", o.MaxBytes, MinBytes)
+	case o.MaxObject < 0 || o.MaxVariants < 0:
+		return fmt.Errorf("l1: negative limit: objects of %d bytes, %d variants", o.MaxObject, o.MaxVariants)
+	}
+	return nil
+}
+
+// Tier is one region's memory tier. Its methods may be called concurrently, those
+// that store or remove also after Close, when they do nothing.
+type Tier struct {
+	next   Next
+	epochs Epochs
+	opts   Options
+
+	hash       func(keying.Key) uint64 // what entries are found by
+	generation atomic.Uint64           // entries of another one are not answered from
+	store      *store
+	coder      *coder
+	counts     counts
+}
+
+// New starts a tier in front of next. Close stops it.
+func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
+	if err := opts.setDefaults(); err != nil {
+		return nil, err
+	}
+	t := &Tier{next: next, epochs: epochs, opts: opts}
+	seed := maphash.MakeSeed() // because clients choose keys
+	t.hash = func(key keying.Key) uint64 { return maphash.Comparable(seed, key.Digest()) }
+	var err error
+	if t.store, err = newStore(opts.MaxBytes, &t.counts); err != nil {
+		return nil, err
+	}
+	t.coder = newCoder(t.attach)
+	return t, nil
+}
+
+// Close stops the tier's goroutines, waits for them, and lets go of all objects. What
+// is fetched afterwards comes from the next tier.
+func (t *Tier) Close() {
+	t.coder.close()
+	t.store.close()
+}
+
+// Fetch answers req from memory, or has the next tier answer it.
+func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	if req.Bypass != "" {
+		return t.fetchNext(ctx, req)
+	}
+	asked := rfc9111.Request{Method: req.Method, Header: req.Header}
+	now := t.opts.Now()
+	e, o := t.find(req, now)
+	if o != nil {
+		switch rfc9111.Judge(asked, o.resp, &req.Plan.Rules, now).Reuse {
+		case rfc9111.ReuseFresh:
+			t.counts.hits.Add(1)
+			return t.answer(req, e, o, decided(rfc9111.Hit, o, now)), nil
+		case rfc9111.ReuseStale:
+			t.counts.stale.Add(1)
+			t.next.Refresh(req)
+			return t.answer(req, e, o, decided(rfc9111.Stale, o, now)), nil
+		}
+	}
+	t.counts.misses.Add(1)
+	below, err := t.fetchNext(ctx, req)
+	if o == nil || ctx.Err() != nil || err == nil && !rfc9111.FailedStatus(below.Head.Status) {
+		return below, err
+	}
+	// The origin may have taken long to fail, and the object may have been purged since.
+	now = t.opts.Now()
+	if !rfc9111.UsableOnError(asked, o.resp, now) || !t.current(e) || !t.vouched(e, o) {
+		return below, err
+	}
+	t.counts.stale.Add(1)
+	return t.answer(req, e, o, insteadOf(below, o, now)), nil
+}
+
+func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	below, err := t.next.Fetch(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	below.Decision.Outer = rfc9111.TierPass
+	if req.Bypass == "" && t.keeps(below) {
+		below.Decision.Outer = rfc9111.TierCached
+	}
+	return below, nil
+}
+
+// keeps says whether the body of an answer from below was given to Filled, or will
+// be when it is whole. A body of unknown length is taken to be a small one, as
+// most are: the answer's head leaves before its end is known.
+func (t *Tier) keeps(below *rfc9111.Answer) bool {
+	switch {
+	case below.Decision.Stored:
+		return below.Head.Length <= t.opts.MaxObject
+	case below.Decision.Use == rfc9111.Hit, below.Decision.Use == rfc9111.Stale:
+		return below.Bytes != nil && int64(len(below.Bytes)) <= t.opts.MaxObject
+	default:
+		return false
+	}
+}
+
+// find returns the newest variant that req selects.
+func (t *Tier) find(req *policy.Request, now time.Time) (*entry, *object) {
+	e := t.store.get(t.hash(req.Keyed.Key))
+	if e == nil || e.key.Bytes() != req.Keyed.Key.Bytes() || !t.current(e) {
+		return nil, nil
+	}
+	for _, o := range e.variants {
+		if o.resp.Selection.Matches(req.Header) && t.vouched(e, o) {
+			if len(e.variants) > 1 {
+				o.used.Store(now.UnixNano())
+			}
+			return e, o
+		}
+	}
+	return nil, nil
+}
+
+func (t *Tier) current(e *entry) bool { return e.generation == t.generation.Load() }
+
+// vouched says whether no purge has come for o. The usual case is one comparison.
+func (t *Tier) vouched(e *entry, o *object) bool {
+	// Read before Purged is asked: a purge between the two is seen next time.
+	epoch := t.epochs.Current()
+	if o.epoch.Load() == epoch {
+		return true
+	}
+	if t.epochs.Purged(e.key, o.resp) {
+		return false
+	}
+	o.epoch.Store(epoch)
+	return true
+}
+
+func (t *Tier) answer(req *policy.Request, e *entry, o *object, d rfc9111.Decision) *rfc9111.Answer {
+	if coding := wantedCoding(req); coding != "" && o.codable {
+		if c := o.coded.Load(); c == nil {
+			t.coder.offer(e, o, coding)
+		} else if c.name == coding {
+			return &rfc9111.Answer{Head: c.head, Bytes: c.body, Decision: d}
+		}
+	}
+	return &rfc9111.Answer{Head: o.resp, Bytes: o.body, Decision: d}
+}
+
+func decided(use rfc9111.Use, o *object, now time.Time) rfc9111.Decision {
+	return rfc9111.Decision{
+		Use: use, Outer: rfc9111.TierHit, Status: rfc9111.StatusOK,
+		TTL: o.resp.TTL(now), HasTTL: true,
+	}
+}
+
+// insteadOf decides for a stale object in place of a failure, and ends the answer
+// from below if there is one.
+func insteadOf(below *rfc9111.Answer, o *object, now time.Time) rfc9111.Decision {
+	d := decided(rfc9111.Stale, o, now)
+	d.Shield, d.Forward = rfc9111.TierPass, rfc9111.ForwardStale
+	if below == nil {
+		return d
+	}
+	d.Forward, d.ForwardStatus = below.Decision.Forward, below.Head.Status
+	d.Collapsed = below.Decision.Collapsed
+	if below.Body != nil {
+		_ = below.Body.Close() // nobody reads it
+	}
+	return d
+}
+
+// wantedCoding returns the coding to answer req with if there is one, "" for the
+// identity representation. Ranges are cut from that alone, and a strong If-Match
+// can only be about it, since coded answers have weak entity tags.
+func wantedCoding(req *policy.Request) string {
+	if !req.Plan.Compress || req.Keyed.AcceptEncoding == "" {
+		return ""
+	}
+	h := req.Header
+	if h["Range"] != nil || h["If-Match"] != nil || refusesTransform(h) {
+		return ""
+	}
+	return preferredCoding(req.Keyed.AcceptEncoding)
+}
+
+// refusesTransform says whether Cache-Control has no-transform, RFC 9111 5.2.1.6 and 5.2.2.6.
+func refusesTransform(h http.Header) bool { return listed(h["Cache-Control"], "no-transform") }
