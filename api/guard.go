@@ -1,0 +1,99 @@
+package api
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"time"
+)
+
+// GuardOptions bound what a [Guard] lets through. The zero value is the default.
+type GuardOptions struct {
+	MaxHead   int // bytes of a request head, default 16 KiB
+	MaxFields int // field lines of a request head, default 100
+
+	// HeadTimeout is how long a head may take from its first byte to its last,
+	// default 5 s; give http.Server.ReadHeaderTimeout the same value. It bounds a TLS
+	// handshake too.
+	HeadTimeout time.Duration
+	// Linger is how long a refused connection is read on, so that the client sees
+	// the answer before the connection goes away, default 1 s: RFC 9112 9.6.
+	Linger time.Duration
+
+	// Region names the edge in the Cache-Status of refusals, default "local".
+	Region string
+	// Refused is told of each refused request: the client's address, the answered
+	// status, and a short stable code. It may be called concurrently; nil is allowed.
+	Refused func(client net.Addr, status int, code string)
+}
+
+// Guard wraps ln so that a net/http server on it sees well-formed requests
+// only, and each of them alone: a connection's Read hands out one request at a
+// time, and the bytes of a pipelined one only after the response before it. A
+// request that breaks the grammar is answered here and its connection closed; the
+// server never sees any byte of it.
+//
+// Hijacked connections pass through untouched. Above a TLS listener, Guard sees
+// the decrypted bytes; ALPN must not offer h2 then, because only HTTP/1 is spoken.
+func Guard(ln net.Listener, opts GuardOptions) net.Listener {
+	orDefault(&opts.MaxHead, 16<<10)
+	orDefault(&opts.MaxFields, 100)
+	orDefault(&opts.HeadTimeout, 5*time.Second)
+	orDefault(&opts.Linger, time.Second)
+	orDefault(&opts.Region, "local")
+	return &guardListener{ln, &opts}
+}
+
+func orDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+type guardListener struct {
+	net.Listener
+	opts *GuardOptions
+}
+
+func (l *guardListener) Accept() (net.Conn, error) {
+	inner, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	conn := &guardConn{Conn: inner, opts: l.opts}
+	if inner, ok := inner.(*tls.Conn); ok {
+		conn.secure = true
+		return &guardTLSConn{conn, inner}, nil
+	}
+	if _, ok := inner.(io.ReaderFrom); ok {
+		return &guardTCPConn{conn}, nil
+	}
+	return conn, nil
+}
+
+// guardTCPConn keeps sendfile and splice for responses.
+type guardTCPConn struct{ *guardConn }
+
+func (c *guardTCPConn) ReadFrom(r io.Reader) (int64, error) {
+	return c.Conn.(io.ReaderFrom).ReadFrom(r)
+}
+
+// guardTLSConn lets net/http fill in Request.TLS.
+type guardTLSConn struct {
+	*guardConn
+	inner *tls.Conn
+}
+
+// ConnectionState completes the handshake first: net/http asks once, before it
+// reads, and knows the handshake only of a bare *tls.Conn. An error comes back
+// from the first Read.
+func (c *guardTLSConn) ConnectionState() tls.ConnectionState {
+	ctx, cancel := context.WithTimeout(context.Background(), c.opts.HeadTimeout)
+	defer cancel()
+	if err := c.inner.HandshakeContext(ctx); err != nil {
+		return tls.ConnectionState{}
+	}
+	return c.inner.ConnectionState()
+}
