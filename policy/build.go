@@ -227,11 +227,17 @@ func (c *compiler) key(n *node) *keying.Spec {
 		s.Query = keying.QueryNone
 	}
 	s.Cookies = c.cookies(n.get("cookies"))
+	for _, header := range n.get("headers").list() {
+		if canonical(header.value()) == "User-Agent" {
+			c.warn(header, "nearly every client has a user-agent of its own; key.device and key.browser are coarser")
+		}
+	}
 	return s
 }
 
 func (c *compiler) cookies(n *node) []keying.Cookie {
 	var cookies []keying.Cookie
+	first := map[string]*node{}
 	for _, item := range n.list() {
 		cookie := keying.Cookie{Name: item.value()}
 		at := item
@@ -242,9 +248,11 @@ func (c *compiler) cookies(n *node) []keying.Cookie {
 		if cookie.Name == "" {
 			continue
 		}
-		if slices.ContainsFunc(cookies, func(o keying.Cookie) bool { return o.Name == cookie.Name }) && item.kind == object {
+		// Two plain names were compared with the list's shape.
+		if other := first[cookie.Name]; other != nil && (other.kind == object || item.kind == object) {
 			c.wrong(at, "%q stands in this list twice", cookie.Name)
 		}
+		first[cookie.Name] = item
 		cookies = append(cookies, cookie)
 	}
 	return cookies

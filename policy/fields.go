@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // This file is the policy's vocabulary: every field, what it may be, and what it
 // means. Decoding and the JSON Schema are both made from it.
 
@@ -34,8 +36,14 @@ func own(name string, s *shape, doc string) member {
 	return member{name: name, shape: s, doc: doc, own: true}
 }
 
-func (s *shape) notEmpty() *shape {
-	s.some = true
+// What to do instead of giving an empty list or object.
+const (
+	fill       = "give at least one entry"
+	fillOrDrop = "give at least one entry or leave it out"
+)
+
+func (s *shape) notEmpty(instead string) *shape {
+	s.some = instead
 	return s
 }
 
@@ -47,16 +55,24 @@ func numberOf(what string, low, high float64, initial any) *shape {
 	return &shape{kind: number, what: what, low: low, high: high, whole: true, initial: initial}
 }
 
-func seconds(initial any) *shape {
-	return &shape{kind: number, what: "a number of seconds from 0 to 2147483647", high: maxSeconds, initial: initial}
+func seconds() *shape {
+	return &shape{kind: number, what: "a number of seconds from 0 to 2147483647", high: maxSeconds, unit: time.Second}
 }
 
 func wholeSeconds() *shape {
-	return numberOf("a whole number of seconds from 0 to 2147483647", 0, maxSeconds, nil)
+	s := seconds()
+	s.what, s.whole = "a whole number of seconds from 0 to 2147483647", true
+	return s
+}
+
+func positiveSeconds(what string, high float64, initial any) *shape {
+	return &shape{kind: number, what: what, above: true, high: high, unit: time.Second, initial: initial}
 }
 
 func millis(initial int) *shape {
-	return numberOf("a whole number of milliseconds from 1 to 604800000", 1, maxMillis, initial)
+	s := numberOf("a whole number of milliseconds from 1 to 604800000", 1, maxMillis, initial)
+	s.unit = time.Millisecond
+	return s
 }
 
 const (
@@ -93,11 +109,11 @@ var fileShape = &shape{
 	fields: []member{
 		entry("$schema", textOf("a string", nil), "Where editors find the schema of this file. It has no effect."),
 		entry("origins", &shape{
-			kind: object, what: "an object that gives each origin a name", some: true,
+			kind: object, what: "an object that gives each origin a name", some: fill,
 			keys: aName, elem: originShape,
 			doc: "The servers whose responses are cached, by a name of your choice.",
 		}, ""),
-		entry("defaults", settingsShape("defaults"), "What lies under every route, field by field, and what applies to requests that no route matches."),
+		entry("defaults", defaultsShape, "What lies under every route, field by field, and what applies to requests that no route matches."),
 		entry("routes", &shape{
 			kind: list, what: "a list of routes", elem: routeShape,
 			doc: "Routes, in order. The first that matches a request is the only one that applies to it.",
@@ -112,7 +128,7 @@ var originShape = &shape{
 	fields: []member{
 		entry("url", aURL, "The origin's only server: scheme, host and port."),
 		entry("upstreams", &shape{
-			kind: list, what: "a list of upstreams", some: true,
+			kind: list, what: "a list of upstreams", some: fill,
 			elem: &shape{
 				kind: object, what: "an object with url and weight",
 				fields: []member{
@@ -139,8 +155,8 @@ var healthShape = &shape{
 	doc: "Ask each upstream regularly whether it is well.",
 	fields: []member{
 		entry("path", textOf("a path", checkHealthPath).like("^/[!-~]*$", "/healthz"), "What to GET; 2xx and 3xx are well."),
-		entry("intervalSeconds", &shape{kind: number, what: "a number of seconds, more than 0, to 86400", above: true, high: 86400, initial: 10}, "Time between two checks."),
-		entry("timeoutSeconds", &shape{kind: number, what: "a number of seconds, more than 0, to 3600", above: true, high: 3600, initial: 2}, "How long an answer may take; not more than the interval."),
+		entry("intervalSeconds", positiveSeconds("a number of seconds, more than 0, to 86400", 86400, 10), "Time between two checks."),
+		entry("timeoutSeconds", positiveSeconds("a number of seconds, more than 0, to 3600", 3600, 2), "How long an answer may take; not more than the interval."),
 		entry("fall", numberOf("a whole number from 1 to 100", 1, 100, 3), "Failures in a row that take an upstream out."),
 		entry("rise", numberOf("a whole number from 1 to 100", 1, 100, 2), "Successes in a row that bring it back."),
 	},
@@ -173,6 +189,15 @@ func settingsShape(what string) *shape {
 	}
 }
 
+var defaultsShape = func() *shape {
+	s := settingsShape("settings")
+	s.elsewhere = map[string]string{
+		"match": "defaults apply to every request; match belongs into a route",
+		"name":  "defaults have no name; name belongs into a route",
+	}
+	return s
+}()
+
 var routeShape = func() *shape {
 	s := settingsShape("name and match")
 	s.def = "route"
@@ -191,7 +216,7 @@ var splitShape = &shape{
 	fields: []member{
 		entry("cookie", aCookie, "The cookie that remembers the destination."),
 		entry("destinations", &shape{
-			kind: list, what: "a list of destinations", some: true,
+			kind: list, what: "a list of destinations", some: fill,
 			elem: &shape{
 				kind: object, what: "an object with name, origin and weight",
 				fields: []member{
@@ -211,12 +236,12 @@ var edgeShape = &shape{
 	either: []*shape{
 		{kind: boolean, what: "false or an object", falseOnly: true},
 		{kind: object, what: "an object", nulls: true, fields: []member{
-			entry("maxAgeSeconds", seconds(nil), "How long a response is fresh, whatever the origin says."),
-			entry("staleWhileRevalidateSeconds", seconds(nil), "How long after that it is still served while one request refreshes it."),
-			entry("staleIfErrorSeconds", seconds(nil), "How long after that it is still served when the origin fails."),
+			entry("maxAgeSeconds", seconds(), "How long a response is fresh, whatever the origin says."),
+			entry("staleWhileRevalidateSeconds", seconds(), "How long after that it is still served while one request refreshes it."),
+			entry("staleIfErrorSeconds", seconds(), "How long after that it is still served when the origin fails."),
 			entry("statusMaxAgeSeconds", &shape{
 				kind: object, what: "an object of statuses and seconds", nulls: true,
-				keys: textOf("a status", checkStatus).like("^[45][0-9]{2}$"), elem: seconds(nil),
+				keys: textOf("a status", checkStatus).like("^[45][0-9]{2}$"), elem: seconds(),
 				examples: []any{map[string]any{"404": 10, "503": 1}},
 			}, "How long error responses are fresh, per status. Others are not cached."),
 			entry("forcePrivateCaching", flag(false), "Cache although the origin says private. Only for responses that are the same for everybody."),
@@ -239,7 +264,7 @@ var keyShape = &shape{
 	kind: object, def: "key", what: "an object", nulls: true,
 	doc: "What tells responses apart, beside scheme, host, path and query.",
 	fields: []member{
-		entry("excludeAllQueryParametersExcept", listOf("a list of parameter names", aParameter).notEmpty(),
+		entry("excludeAllQueryParametersExcept", listOf("a list of parameter names", aParameter).notEmpty("set excludeAllQueryParameters to true to keep none"),
 			"The only query parameters that are used and forwarded."),
 		entry("excludeAllQueryParameters", flag(false), "Use and forward no query at all."),
 		entry("excludeQueryParameters", listOf("a list of parameter names", aParameter),
@@ -251,7 +276,7 @@ var keyShape = &shape{
 				aCookie,
 				{kind: object, what: "an object with name and partitions", fields: []member{
 					entry("name", aCookie, "The cookie."),
-					entry("partitions", &shape{kind: list, what: "a list of partitions", some: true, elem: partitionShape},
+					entry("partitions", &shape{kind: list, what: "a list of partitions", some: fillOrDrop, elem: partitionShape},
 						"Sets of values that share one response. Values in none of them share one, too."),
 				}, required: [][]string{{"name"}}},
 			},
@@ -267,7 +292,7 @@ var partitionShape = &shape{
 	kind: object, what: "an object with name and values",
 	fields: []member{
 		entry("name", aName, "Stands in the key for any of the values."),
-		entry("values", listOf("a list of values", anyText).notEmpty(), "Values of the cookie."),
+		entry("values", listOf("a list of values", anyText).notEmpty(fill), "Values of the cookie."),
 	},
 	required: [][]string{{"name"}, {"values"}},
 }
@@ -280,12 +305,12 @@ var matchShape = &shape{
 			what: "a path or a list of paths",
 			either: []*shape{
 				aPath,
-				listOf("a list of paths", aPath).notEmpty(),
+				listOf("a list of paths", aPath).notEmpty(fillOrDrop),
 			},
 		}, "The path as it is sent, byte for byte, nothing decoded. :name stands for one segment that is not empty, * at the end for any rest: /admin/* matches /admin/ but not /admin."),
-		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like("", "example.com", "*.example.com").folded()).notEmpty(),
+		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like("", "example.com", "*.example.com").folded()).notEmpty(fillOrDrop),
 			"Hosts, in upper or lower case. *.example.com is any name under example.com. A host without a port matches on every port."),
-		entry("methods", listOf("a list of methods", textOf("a method", checkMethod).like("^[!#$%&'*+.^_`|~0-9A-Z-]+$", "GET", "POST")).notEmpty(),
+		entry("methods", listOf("a list of methods", textOf("a method", checkMethod).like("^[!#$%&'*+.^_`|~0-9A-Z-]+$", "GET", "POST")).notEmpty(fillOrDrop),
 			"Methods; GET includes HEAD. Methods besides these two are cached only where they are named, by method and body."),
 		entry("headers", conditions("header names", headerName(checkHeaderCondition), anyText),
 			"Conditions on request headers, line by line; one line that satisfies is enough."),
@@ -299,14 +324,14 @@ var anyText = textOf("a string", nil)
 
 func conditions(of string, name, value *shape) *shape {
 	return &shape{
-		kind: object, what: "an object of " + of + " and conditions", some: true, keys: name,
+		kind: object, what: "an object of " + of + " and conditions", some: fillOrDrop, keys: name,
 		elem: &shape{
 			what: `a string, {"present": true}, {"oneOf": [...]} or {"matches": "..."}`,
 			either: []*shape{
 				value,
 				{kind: object, what: `an object with one of "present", "oneOf" and "matches"`, exactly1: true, fields: []member{
 					entry("present", flag(nil), "Whether it must be there, or must not."),
-					entry("oneOf", listOf("a list of strings", value).notEmpty(), "The values it may have."),
+					entry("oneOf", listOf("a list of strings", value).notEmpty(fill), "The values it may have."),
 					entry("matches", textOf("a regular expression", checkRegexp).like("", "^de-"), "An RE2 expression that finds something in the value; ^ and $ bind it to the whole."),
 				}},
 			},

@@ -197,8 +197,11 @@ func checkQueryText(s string) string {
 			return fmt.Sprintf("a query does not hold control characters (%#02x)", s[i])
 		}
 		if s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]) {
-			decoded, _ := url.PathUnescape(s[i : i+3])
-			return fmt.Sprintf("queries are decoded before they are compared; write %s", shorten(s[:i]+decoded+s[i+3:]))
+			decoded, err := url.PathUnescape(s)
+			if err != nil {
+				decoded = s[:i] + "..."
+			}
+			return fmt.Sprintf("queries are decoded before they are compared; write %s", shorten(decoded))
 		}
 	}
 	return ""
@@ -239,22 +242,39 @@ func checkUpstream(s string) string {
 		rest, ok = strings.CutPrefix(s, "https://")
 	}
 	if !ok {
-		return fmt.Sprintf(`%s is not a URL of a server; write "http://HOST:PORT" or "https://HOST"`, shorten(s))
+		return fmt.Sprintf("%s is not the URL of a server; write %q", shorten(s), likelyUpstream(s))
 	}
 	scheme := strings.TrimSuffix(s, rest)
-	rest = strings.TrimSuffix(rest, "/")
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		part := map[byte]string{'/': "path", '?': "query", '#': "fragment"}[rest[i]]
-		return fmt.Sprintf("an upstream has no %s, requests bring their own; write %q", part, clip(scheme+rest[:i]))
+	end := strings.IndexAny(rest+"/", "/?#")
+	authority, tail := rest[:end], strings.TrimPrefix(rest[end:], "/")
+	// The user comes first, so that no message repeats a password.
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		return fmt.Sprintf("an upstream's URL cannot hold a user or password; write %q", clip(scheme+authority[i+1:]))
 	}
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		return fmt.Sprintf("an upstream's URL cannot hold a user or password; write %q", clip(scheme+rest[i+1:]))
+	if tail != "" {
+		part := map[byte]string{'/': "path", '?': "query", '#': "fragment"}[rest[end]]
+		return fmt.Sprintf("an upstream has no %s, requests bring their own; write %q", part, clip(scheme+authority))
 	}
-	return checkAuthority(rest)
+	return checkAuthority(authority)
+}
+
+// likelyUpstream is what was probably meant.
+func likelyUpstream(s string) string {
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch lower := strings.ToLower(scheme); {
+	case !ok && checkAuthority(s) == "":
+		return clip("http://" + s)
+	case ok && (lower == "http" || lower == "https") && checkAuthority(rest) == "":
+		return clip(lower + "://" + rest)
+	}
+	return "http://HOST:PORT"
 }
 
 // checkAuthority is for host[:port].
 func checkAuthority(s string) string {
+	if _, rest, ok := strings.Cut(s, "://"); ok {
+		return fmt.Sprintf("a host has no scheme; write %q", clip(strings.TrimSuffix(rest, "/")))
+	}
 	host, port, hasPort := splitPort(s)
 	if hasPort {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 || strconv.Itoa(n) != port {

@@ -62,7 +62,7 @@ func parse(r *report) *node {
 func (p *parser) value(n *node) bool {
 	n.at = p.pos
 	if p.values++; p.values > maxValues {
-		return p.stop(n, "more than %d values", maxValues)
+		return p.stop(nil, "more than %d values", maxValues)
 	}
 	if p.pos == len(p.src) {
 		return p.stop(n, "the file ends where a value is missing")
@@ -94,7 +94,7 @@ func (p *parser) stop(n *node, format string, args ...any) bool {
 
 func (p *parser) nested(n *node, parse func(*node) bool) bool {
 	if p.depth == maxDepth {
-		return p.stop(n, "nested deeper than %d levels", maxDepth)
+		return p.stop(nil, "nested deeper than %d levels", maxDepth)
 	}
 	p.depth++
 	p.pos++

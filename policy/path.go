@@ -37,6 +37,10 @@ func parsePattern(s string) (*pattern, string) {
 		if s == "*" {
 			return nil, `write "/*", or leave path out to match every path`
 		}
+		if _, rest, ok := strings.Cut(s, "://"); ok {
+			host, path, _ := strings.Cut(rest, "/")
+			return nil, fmt.Sprintf("a path has no host; write %q and put %q into match.hosts", clip("/"+path), clip(host))
+		}
 		return nil, fmt.Sprintf(`a path begins with "/"; write %q`, clip("/"+s))
 	}
 	if wrong := checkPathBytes(s); wrong != "" {

@@ -68,13 +68,13 @@ func (s *shape) render(defs map[string]any) map[string]any {
 	case s.kind == list:
 		m["type"] = "array"
 		m["items"] = s.elem.schema(defs)
-		put("minItems", 1, s.some)
+		put("minItems", 1, s.some != "")
 		put("uniqueItems", true, s.once)
 	case s.elem != nil:
 		m["type"] = "object"
 		m["propertyNames"] = s.keys.schema(defs)
 		m["additionalProperties"] = s.orNull(s.elem.schema(defs), s.nulls)
-		put("minProperties", 1, s.some)
+		put("minProperties", 1, s.some != "")
 	default:
 		s.renderFields(m, defs)
 	}

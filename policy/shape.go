@@ -2,8 +2,10 @@ package policy
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // shape says what a value of the policy file may be. The decoder checks the file
@@ -14,21 +16,23 @@ type shape struct {
 	what string // for "must be ..."
 	doc  string
 
-	fields   []member // object with known fields
-	nulls    bool     // its fields may be null: not inherited
-	exactly1 bool     // object: one field is given, and only one
-	required [][]string
+	fields    []member          // object with known fields
+	nulls     bool              // its fields may be null: not inherited
+	exactly1  bool              // object: one field is given, and only one
+	elsewhere map[string]string // object: where a field belongs that is often put here
+	required  [][]string
 
 	keys *shape // object with free names: what its names are
 	elem *shape // list and free object: what its entries are
-	some bool   // list and free object: at least one entry
+	some string // list and free object: needs an entry; what to do without one
 	once bool   // list: no two entries are equal
 
 	either []*shape // tried by kind of value
 
-	low, high float64 // number: bounds, both inclusive
-	whole     bool    // number: an integer
-	above     bool    // number: low is exclusive
+	low, high float64       // number: bounds, both inclusive
+	whole     bool          // number: an integer
+	above     bool          // number: low is exclusive
+	unit      time.Duration // number: what it counts, 0 for a mere number
 
 	falseOnly bool                // boolean: true makes no sense
 	fold      bool                // text: case makes no difference
@@ -96,7 +100,11 @@ func (s *shape) hint(n *node) string {
 			return "; write " + shorten(n.text)
 		case s.falseOnly && n.isTrue():
 			return "; leave it out to let the origin's headers decide"
-		case n.kind == null:
+		case s.kind == number && s.unit > 0 && n.kind == text:
+			if d, err := time.ParseDuration(n.text); err == nil && d >= 0 && (!s.whole || d%s.unit == 0) {
+				return "; write " + strconv.FormatFloat(float64(d)/float64(s.unit), 'f', -1, 64)
+			}
+		case n.kind == null && n.parent != nil:
 			return "; leave it out"
 		}
 	}
@@ -132,17 +140,24 @@ func (s *shape) checkObject(r *report, n *node) {
 			r.at(f.at, f.value.path(), "unknown field; %s", s.suggest(f.name))
 			f.value.kind = broken
 		case f.value.kind == null && s.nulls && !m.own:
+		case f.value.kind == null && s.requires(f.name):
+			r.wrong(f.value, "must be %s, not null", m.shape.what)
+			f.value.kind = broken
 		default:
 			m.shape.inspect(r, f.value)
 		}
 	}
 	if s.exactly1 && len(n.fields) != 1 {
-		s.refuse(r, n)
-		return
+		r.wrong(n, "must be %s; it has %d", s.what, len(n.fields))
+		n.kind = broken
 	}
 	for _, group := range s.required {
 		s.checkRequired(r, n, group)
 	}
+}
+
+func (s *shape) requires(name string) bool {
+	return slices.ContainsFunc(s.required, func(group []string) bool { return len(group) == 1 && group[0] == name })
 }
 
 // checkRequired wants exactly one field of the group.
@@ -165,8 +180,8 @@ func (s *shape) checkRequired(r *report, n *node, group []string) {
 }
 
 func (s *shape) checkTable(r *report, n *node) {
-	if s.some && len(n.fields) == 0 {
-		r.wrong(n, "is empty; %s", s.orElse())
+	if s.some != "" && len(n.fields) == 0 {
+		r.wrong(n, "is empty; %s", s.some)
 	}
 	folded := map[string]string{}
 	for _, f := range n.fields {
@@ -184,8 +199,8 @@ func (s *shape) checkTable(r *report, n *node) {
 }
 
 func (s *shape) checkList(r *report, n *node) {
-	if s.some && len(n.items) == 0 {
-		r.wrong(n, "is empty; %s", s.orElse())
+	if s.some != "" && len(n.items) == 0 {
+		r.wrong(n, "is empty; %s", s.some)
 	}
 	seen := map[string]bool{}
 	for _, item := range n.items {
@@ -202,14 +217,6 @@ func (s *shape) checkList(r *report, n *node) {
 		}
 		seen[entry] = true
 	}
-}
-
-// orElse says what to do with a list that may not be empty.
-func (s *shape) orElse() string {
-	if s.kind == object {
-		return "give at least one entry"
-	}
-	return "give at least one entry or leave the field out"
 }
 
 func (s *shape) checkNumber(r *report, n *node) {

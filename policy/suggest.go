@@ -7,6 +7,9 @@ import (
 
 // suggest offers the field that an unknown name was probably meant to be.
 func (s *shape) suggest(name string) string {
+	if place, ok := s.elsewhere[name]; ok {
+		return place
+	}
 	best, least := "", max(1, len(name)/3)+1
 	for _, m := range s.fields {
 		if d := distance(strings.ToLower(name), strings.ToLower(m.name)); d < least {

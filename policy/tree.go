@@ -119,7 +119,7 @@ func clip(s string) string {
 // merged field by field, everything else is taken whole; null takes a field away.
 // Names differ by case only in header names, where case means nothing.
 func under(base, over *node) *node {
-	if over == nil || over.kind == broken {
+	if over == nil {
 		if base == nil || base.kind != object {
 			return base
 		}
