@@ -1,0 +1,36 @@
+// Package shield is the tier that asks origins: every miss of every edge meets in
+// it, and one key costs an origin one request at a time.
+//
+// It owns the flights and everyone who waits for one, the streaming of a body to
+// many readers while it is stored, revalidation, hit-for-pass memory, the purge
+// epochs, and the pools of connections to the origins with their health.
+//
+// What must always hold:
+//   - Joining a flight, starting one, and leaving one for good are decisions under
+//     one lock. A flight leaves the table only after what it stored can be seen.
+//   - A fetch belongs to the shield, never to a client's context. A client that
+//     leaves ends nothing that another client or a cache still wants.
+//   - A response that may not be stored reaches the one client it was fetched for.
+//     Everybody else is let go at the headers and asks alone.
+//   - A fill that began before a matching purge is not stored, nobody who comes
+//     after the purge joins it, and what slipped in between is refused by its
+//     epoch when it is looked up.
+//   - Memory for a body is bounded, however long it is and however slow its
+//     readers are. A body that did not arrive whole ends in an error for every
+//     reader and is not stored.
+//   - The bytes of the request target that an origin sees are those in the key.
+//
+// Who waits for whom. Requests with a Cookie wait in flights like all others:
+// whether the answer may be shared is read from the answer, and one that may not
+// be shared is not, so waiting risks delay and never a leak; and since nearly every
+// browser sends some cookie, not waiting would mean no coalescing at all. Requests
+// with Authorization expect answers that are only rarely storable (RFC 9111 3.5),
+// so they wait for nobody and nobody waits for them, until a stored response
+// shows that the origin permits it.
+//
+// What origins are told about clients. A request that is passed carries its
+// client's address in X-Forwarded-For. A request of a flight does not: its answer
+// is for everybody, and an origin that answers by address would be cached wrongly.
+//
+// It must never know bbolt, ristretto, or the sockets of clients.
+package shield

@@ -1,0 +1,312 @@
+package shield
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// maxRounds is how often a request looks and joins again, because the flight it
+// was in came to something that it cannot use, before it goes alone.
+const maxRounds = 6
+
+// Fetch answers req from the store or from its origin. ctx is the client's: when
+// it ends, the client's part ends.
+func (s *Shield) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	if s.isClosed() {
+		return nil, ErrClosed
+	}
+	ans, err := s.dispatch(ctx, req)
+	if err != nil {
+		return nil, s.counts.note(err)
+	}
+	return ans, nil
+}
+
+func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	switch {
+	case req.Bypass != "":
+		return s.bypass(ctx, req)
+	case req.Method == http.MethodHead:
+		return s.fetchHead(ctx, req)
+	}
+	k := ticket{req: req}
+	var learned []rfc9111.Selection
+	for round := range maxRounds {
+		obj, verdict := s.find(req)
+		authorized := req.Header.Get("Authorization") != "" && obj == nil
+		if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
+			return ans, err
+		}
+		if round == 0 && !s.mayStore(req) {
+			return s.passAlone(ctx, req, verdict)
+		}
+		avoided := s.passes.holds(req.Keyed.Key.Digest(), s.opts.Now())
+		if avoided {
+			s.counts.hitForPass.Add(1)
+		}
+		k.alone = k.alone || avoided || authorized || round == maxRounds-1
+		if k.alone && hasOwnTerms(req.Header) {
+			return s.passAlone(ctx, req, verdict)
+		}
+		k.known = append(s.varies(req), learned...)
+		ans, again, err := s.ride(ctx, k)
+		if again == nil {
+			return ans, err
+		}
+		learned = append(learned, again.learned...)
+		k.alone = k.alone || again.alone
+	}
+	return nil, fmt.Errorf("%w: no flight had an answer for the request", ErrOverloaded)
+}
+
+// hasOwnTerms says whether a client asked for a part or for a comparison. Alone,
+// such a request is best forwarded as it is.
+func hasOwnTerms(h http.Header) bool {
+	if h.Get("Range") != "" {
+		return true
+	}
+	for _, f := range conditionalFields {
+		if h.Get(f) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// bestResponse is as storable as a response can be.
+var bestResponse = http.Header{"Cache-Control": {"public, max-age=3600, s-maxage=3600"}}
+
+// mayStore says whether any response to req could be stored: not when the request
+// or its route forbids it. Nobody should wait for such a request.
+func (s *Shield) mayStore(req *policy.Request) bool {
+	now := s.opts.Now()
+	best := &rfc9111.Response{Status: http.StatusOK, Header: bestResponse, RequestTime: now, ResponseTime: now}
+	return rfc9111.Storable(verdictRequest(req), best, &req.Plan.Rules).Store
+}
+
+func verdictRequest(req *policy.Request) rfc9111.Request {
+	return rfc9111.Request{Method: req.Method, Header: req.Header}
+}
+
+func (s *Shield) varies(req *policy.Request) []rfc9111.Selection {
+	if s.store == nil {
+		return nil
+	}
+	return s.store.Varies(req.Keyed.Key)
+}
+
+// find looks req up in the store, past what a purge forbids.
+func (s *Shield) find(req *policy.Request) (Object, rfc9111.Verdict) {
+	var stored *rfc9111.Response
+	obj := s.lookup(req)
+	if obj != nil {
+		stored = obj.Response()
+	}
+	return obj, rfc9111.Judge(verdictRequest(req), stored, &req.Plan.Rules, s.opts.Now())
+}
+
+func (s *Shield) lookup(req *policy.Request) Object {
+	if s.store == nil {
+		return nil
+	}
+	obj, err := s.store.Lookup(req.Keyed.Key, req.Header)
+	if err != nil {
+		s.report(fmt.Errorf("%w: look-up: %w", ErrStore, err))
+		return nil
+	}
+	if obj == nil {
+		return nil
+	}
+	if s.purges.Purged(req.Keyed.Key, obj.Response()) {
+		_ = obj.Close()
+		return nil
+	}
+	return obj
+}
+
+func (s *Shield) report(err error) { s.opts.Report(s.counts.note(err)) }
+
+// fromStore answers from obj when the verdict allows it, or returns nil. obj is
+// used up in every case.
+func (s *Shield) fromStore(ctx context.Context, req *policy.Request, obj Object, v rfc9111.Verdict) (*rfc9111.Answer, error) {
+	if v.Reuse == rfc9111.ReuseGateway {
+		closeObject(obj)
+		return nil, ErrOnlyIfCached
+	}
+	if obj == nil {
+		return nil, nil
+	}
+	d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
+	switch v.Reuse {
+	case rfc9111.ReuseFresh:
+		s.counts.hits.Add(1)
+	case rfc9111.ReuseStale:
+		s.counts.staleHits.Add(1)
+		d.Use = rfc9111.Stale
+		s.Refresh(req)
+	default:
+		now := s.opts.Now()
+		if !s.failing.holds(req.Keyed.Key.Digest(), now) ||
+			!rfc9111.UsableOnError(verdictRequest(req), obj.Response(), now) {
+			closeObject(obj)
+			return nil, nil
+		}
+		// The origin failed a moment ago. It is not asked for every request.
+		s.counts.staleOnError.Add(1)
+		d.Use, d.Forward, d.Detail = rfc9111.Stale, v.Forward, "origin-failing"
+	}
+	return s.serve(ctx, req, obj, d)
+}
+
+func closeObject(obj Object) {
+	if obj != nil {
+		// What could not be closed is the store's to report.
+		_ = obj.Close()
+	}
+}
+
+func (s *Shield) withTTL(d rfc9111.Decision, head *rfc9111.Response) rfc9111.Decision {
+	d.TTL, d.HasTTL = head.TTL(s.opts.Now()), true
+	return d
+}
+
+// another says how a request has to go on.
+type another struct {
+	alone   bool
+	learned []rfc9111.Selection
+}
+
+// ride takes a seat in a flight and waits for its head. A non-nil another means
+// that the flight has nothing for this request.
+func (s *Shield) ride(ctx context.Context, k ticket) (*rfc9111.Answer, *another, error) {
+	if !s.begin() {
+		return nil, nil, ErrClosed
+	}
+	st, started, err := s.flights.join(ctx, s.base, k)
+	if started {
+		go s.run(st.f)
+	} else {
+		s.running.Done()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	select {
+	case <-st.f.ready:
+	case <-ctx.Done():
+		s.flights.leave(st)
+		return nil, nil, fmt.Errorf("shield: client left: %w", context.Cause(ctx))
+	}
+	return s.arrive(ctx, k.req, st)
+}
+
+// arrive makes the answer of one seat out of what its flight came to.
+func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc9111.Answer, *another, error) {
+	out := &st.f.out
+	if out.kind == failed {
+		s.flights.leave(st)
+		return nil, nil, out.err
+	}
+	if out.kind == passing && !st.leader {
+		s.flights.leave(st)
+		return nil, &another{alone: true}, nil
+	}
+	if !st.leader && !out.head.Selection.Matches(req.Header) {
+		s.flights.leave(st)
+		return nil, &another{learned: []rfc9111.Selection{out.head.Selection}}, nil
+	}
+	d := out.decision
+	if !st.leader {
+		d.Collapsed = true
+		s.counts.collapsed.Add(1)
+	}
+	switch out.kind {
+	case passing:
+		stop := context.AfterFunc(ctx, func() { st.f.cancel(context.Cause(ctx)) })
+		body := &seatBody{Reader: out.pass, leave: func() { stop(); s.flights.leave(st) }}
+		return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}, nil, nil
+	case object:
+		return s.arriveObject(req, st, d)
+	default:
+		return s.arriveSharing(st, s.withTTL(d, out.head)), nil, nil
+	}
+}
+
+func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) (*rfc9111.Answer, *another, error) {
+	out, now := &st.f.out, s.opts.Now()
+	switch {
+	case out.onError && !rfc9111.UsableOnError(verdictRequest(req), out.head, now):
+		s.flights.leave(st)
+		return nil, nil, out.err
+	case !out.asked && rfc9111.Judge(verdictRequest(req), out.head, &req.Plan.Rules, now).Reuse != rfc9111.ReuseFresh:
+		s.flights.leave(st)
+		return nil, &another{}, nil
+	}
+	if out.onError {
+		s.counts.staleOnError.Add(1)
+	}
+	ans := &rfc9111.Answer{Head: out.head, Decision: s.withTTL(d, out.head)}
+	if out.held == nil {
+		ans.Bytes = out.whole
+		s.flights.leave(st)
+		return ans, nil, nil
+	}
+	body := &objectBody{obj: out.held, size: out.head.Length, end: func() { s.flights.leave(st) }}
+	ans.Body, ans.At = body, body
+	return ans, nil, nil
+}
+
+func (s *Shield) arriveSharing(st seat, d rfc9111.Decision) *rfc9111.Answer {
+	out := &st.f.out
+	if whole, ok := st.f.body.finished(); ok {
+		head := *out.head
+		head.Length = int64(len(whole))
+		s.flights.leave(st)
+		return &rfc9111.Answer{Head: &head, Bytes: whole, Decision: d}
+	}
+	body := &sharedBody{reader: st.reader, counts: &s.counts, leave: func() { s.flights.leave(st) }}
+	return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}
+}
+
+// fetchHead answers HEAD from a stored GET, RFC 9110 9.3.2. Nothing stored: it is
+// forwarded as it is and never stored.
+func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	obj, verdict := s.find(req)
+	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
+		return ans, err
+	}
+	return s.passAlone(ctx, req, verdict)
+}
+
+// Refresh fetches req's key in the background, unless that is under way already,
+// or failed a moment ago, or too many refreshes are. It returns at once.
+func (s *Shield) Refresh(req *policy.Request) {
+	if s.failing.holds(req.Keyed.Key.Digest(), s.opts.Now()) || !s.begin() {
+		return
+	}
+	if req.Method == http.MethodHead {
+		get := *req
+		get.Method = http.MethodGet
+		req = &get
+	}
+	if s.counts.refreshing.Add(1) > int64(s.opts.MaxRefreshes) {
+		s.counts.refreshing.Add(-1)
+		s.running.Done()
+		return
+	}
+	f := s.flights.startUnless(s.base, ticket{req: req, known: s.varies(req)})
+	if f == nil {
+		s.counts.refreshing.Add(-1)
+		s.running.Done()
+		return
+	}
+	s.counts.refreshes.Add(1)
+	go func() {
+		defer s.counts.refreshing.Add(-1)
+		s.run(f)
+	}()
+}

@@ -1,0 +1,376 @@
+package shield
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"weir/keying"
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// A flight is one fetch for a key and everyone who waits for it or reads from it.
+// It has its own goroutine and context. Its life:
+//
+//	started -> claimed at the headers (storable) -> settled sharing -> ended -> drained
+//	started -> settled otherwise -> ended -> drained
+//
+// A flight is listed while newcomers may join it. Everyone in it holds a seat.
+type flight struct {
+	key   keying.Key
+	req   *policy.Request // the request that is forwarded
+	epoch uint64          // of the purges, noted before anything is asked
+	alone bool            // nobody waits with it before its headers
+	body  *body
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	ready chan struct{} // closed when out is set
+	out   outcome       // read only after ready
+
+	// Guarded by flights.mu.
+	listed    bool
+	barred    bool // was taken off the list for good
+	claimed   bool // its headers are known and may be shared: selection is valid
+	selection rfc9111.Selection
+	settled   bool
+	ended     bool
+	wanted    bool    // a cache wants the body: it is fetched without readers too
+	waiting   int     // seats taken before it settled
+	leader    *reader // the seat of the client it was started for
+}
+
+// outcomeKind says what a flight came to.
+type outcomeKind int
+
+const (
+	failed  outcomeKind = iota // err for everyone
+	sharing                    // head, and the body as it comes
+	object                     // head, and whole or held: a stored response
+	passing                    // head and pass for the leader, nothing for others
+)
+
+type outcome struct {
+	kind     outcomeKind
+	err      error
+	head     *rfc9111.Response
+	whole    []byte        // of an object in memory
+	held     Object        // of one that is not; closed when the flight drains
+	pass     io.ReadCloser // closed when the flight drains
+	onError  bool          // the object is stale, and there only because the origin failed
+	asked    bool          // the origin was asked
+	decision rfc9111.Decision
+}
+
+// A seat is one client's place in a flight. It is given back exactly once, with
+// flights.leave.
+type seat struct {
+	*reader
+	f      *flight
+	leader bool
+}
+
+// flights is the table of flights. mu guards it and the marked fields of every
+// flight, so that these decisions are atomic with regard to each other: join or
+// start, leave or be joined, share at the headers, leave the table.
+//
+// Why join and leave need one lock: let A be the only client of a flight whose
+// body no cache wants, and B a newcomer.
+//
+//  1. A leaves and sees that nobody else reads.
+//  2. B finds the flight in the table and joins it.
+//  3. A cancels the fetch.
+//  4. B gets the cancellation of a request that it never gave up.
+//
+// Here A's look and its cancelling, and B's look and its joining, are one step
+// each: B is either counted before A looks, or does not find the flight.
+type flights struct {
+	opts   *Options
+	purges *Purges
+	memory atomic.Int64 // bytes of bodies in memory
+
+	mu      sync.Mutex
+	slots   map[string][]*flight // listed flights by key bytes
+	running int
+	most    int
+	waiting int
+}
+
+func newFlights(opts *Options, purges *Purges) *flights {
+	return &flights{opts: opts, purges: purges, slots: map[string][]*flight{}}
+}
+
+// ticket is what a client joins with.
+type ticket struct {
+	req   *policy.Request
+	known []rfc9111.Selection // selections by which the key's variants are told apart
+	alone bool                // waits for nobody
+}
+
+// join takes a seat in a flight that answers the ticket, or starts one; then
+// started is true and the caller must run it.
+//
+// The racy interleaving that the second look into the store answers, in fill.go:
+//
+//  1. A looks into the store and finds nothing.
+//  2. B's flight for the same key stores its response and leaves the table.
+//  3. A finds no flight and starts one.
+//  4. A's flight looks into the store again, finds B's response, and asks nobody.
+//
+// It holds because a flight leaves the table only after its response can be seen.
+func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started bool, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.findLocked(k)
+	if f == nil || !f.settled {
+		if t.waiting >= t.opts.MaxWaiters || f != nil && f.waiting >= t.opts.MaxFlightWaiters {
+			return seat{}, false, ErrOverloaded
+		}
+	}
+	if f == nil {
+		if f, err = t.startLocked(base, k); err != nil {
+			return seat{}, false, err
+		}
+		started = true
+	}
+	if !f.settled {
+		f.waiting++
+		t.waiting++
+	}
+	s = seat{reader: f.body.attach(ctx), f: f, leader: started}
+	if started {
+		f.leader = s.reader
+	}
+	return s, started, nil
+}
+
+// startUnless starts a flight without seats, unless one is listed that answers the
+// ticket or there are too many.
+func (t *flights) startUnless(base context.Context, k ticket) *flight {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.findLocked(k) != nil {
+		return nil
+	}
+	f, err := t.startLocked(base, k)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
+	if t.running >= t.opts.MaxFlights {
+		return nil, ErrOverloaded
+	}
+	if len(t.slots[k.req.Keyed.Key.Bytes()]) >= t.opts.MaxVariants {
+		k.alone = true
+	}
+	f := &flight{
+		key:    k.req.Keyed.Key,
+		req:    k.req,
+		epoch:  t.purges.Current(),
+		alone:  k.alone,
+		body:   newBody(t.opts, &t.memory),
+		ready:  make(chan struct{}),
+		wanted: !k.alone,
+	}
+	f.ctx, f.cancel = context.WithCancelCause(base)
+	f.body.onRelease = func() { t.disown(f) }
+	t.running++
+	t.most = max(t.most, t.running)
+	if !k.alone {
+		t.listLocked(f)
+	}
+	return f, nil
+}
+
+func (t *flights) listLocked(f *flight) {
+	f.listed = true
+	k := f.key.Bytes()
+	t.slots[k] = append(t.slots[k], f)
+}
+
+// barLocked takes f off the list for good.
+func (t *flights) barLocked(f *flight) {
+	f.barred = true
+	if !f.listed {
+		return
+	}
+	f.listed = false
+	k := f.key.Bytes()
+	slot := slices.DeleteFunc(t.slots[k], func(o *flight) bool { return o == f })
+	if len(slot) == 0 {
+		delete(t.slots, k)
+	} else {
+		t.slots[k] = slot
+	}
+}
+
+// findLocked returns the listed flight that answers k. Flights that a purge has
+// overtaken are taken off the list: they serve those who came before it.
+func (t *flights) findLocked(k ticket) *flight {
+	slot := slices.Clone(t.slots[k.req.Keyed.Key.Bytes()])
+	known := k.known
+	for _, f := range slot {
+		if t.purges.Purged(f.key, &rfc9111.Response{Epoch: f.epoch}) {
+			t.barLocked(f)
+			continue
+		}
+		if f.claimed {
+			if f.selection.Matches(k.req.Header) {
+				return f
+			}
+			known = append(slices.Clip(known), f.selection)
+		}
+	}
+	if k.alone {
+		return nil
+	}
+	for _, f := range slot {
+		if f.listed && !f.claimed && !f.alone && sameVariant(known, f.req, k.req) {
+			return f
+		}
+	}
+	return nil
+}
+
+// sameVariant says whether two requests select the same variant, as far as is known.
+func sameVariant(known []rfc9111.Selection, a, b *policy.Request) bool {
+	for _, k := range known {
+		if k.Reselect(a.Header) != k.Reselect(b.Header) {
+			return false
+		}
+	}
+	return true
+}
+
+// claim says that f's headers are known and its body may be shared and stored. It
+// is false when another flight is already doing that for the same variant, and for
+// flights of clients that wait for nobody also when the key has too many variants.
+// wanted says whether a cache wants the body.
+func (t *flights) claim(f *flight, sel rfc9111.Selection, wanted bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot := t.slots[f.key.Bytes()]
+	for _, o := range slot {
+		if o != f && o.claimed && o.selection == sel {
+			return false
+		}
+	}
+	if f.alone && !f.barred {
+		if len(slot) >= t.opts.MaxVariants {
+			return false
+		}
+		t.listLocked(f)
+	}
+	f.claimed, f.selection, f.wanted = true, sel, wanted
+	return true
+}
+
+// settle publishes what f came to; only the first time counts. A flight that does
+// not share its body is complete, and leaves the table with it.
+func (t *flights) settle(f *flight, out outcome) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f.settled {
+		return false
+	}
+	f.settled, f.out = true, out
+	t.waiting -= f.waiting
+	f.waiting = 0
+	if out.kind != sharing {
+		f.wanted = false
+		t.barLocked(f)
+	}
+	close(f.ready)
+	return true
+}
+
+// overrun gives up waiting for f although its function may still run.
+func (t *flights) overrun(f *flight, err error) {
+	t.mu.Lock()
+	t.barLocked(f)
+	t.mu.Unlock()
+	t.settle(f, outcome{kind: failed, err: err})
+	f.body.end(err)
+	f.cancel(err)
+}
+
+// overrunHead is overrun for a flight that has not settled yet.
+func (t *flights) overrunHead(f *flight, err error) {
+	t.mu.Lock()
+	settled := f.settled
+	t.mu.Unlock()
+	if !settled {
+		t.overrun(f, err)
+	}
+}
+
+// disown says that no cache wants f's body any more: nobody joins it from now on,
+// and without readers it ends.
+func (t *flights) disown(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.wanted = false
+	t.barLocked(f)
+	if !f.body.occupied() {
+		f.cancel(errAbandoned)
+	}
+}
+
+// leave gives a seat back.
+func (t *flights) leave(s seat) {
+	t.mu.Lock()
+	f := s.f
+	if !f.settled {
+		f.waiting--
+		t.waiting--
+	}
+	if f.leader == s.reader {
+		f.leader = nil
+	}
+	left := f.body.detach(s.reader)
+	if left == 0 && !f.wanted && !f.ended {
+		t.barLocked(f)
+		f.cancel(errAbandoned)
+	}
+	drained := left == 0 && f.ended
+	t.mu.Unlock()
+	if drained {
+		f.drain()
+	}
+}
+
+// end is called when f's function has returned.
+func (t *flights) end(f *flight) {
+	err := fmt.Errorf("%w: ended without an answer", ErrPanic)
+	t.settle(f, outcome{kind: failed, err: err})
+	f.body.end(err)
+	t.mu.Lock()
+	t.barLocked(f)
+	f.ended = true
+	t.running--
+	drained := !f.body.occupied()
+	t.mu.Unlock()
+	if drained {
+		f.drain()
+	}
+}
+
+// drain frees what f holds. Nobody has a seat any more, and nobody can get one.
+func (f *flight) drain() {
+	f.cancel(errAbandoned)
+	if f.out.pass != nil {
+		_ = f.out.pass.Close()
+	}
+	if f.out.held != nil {
+		_ = f.out.held.Close()
+	}
+	f.body.release()
+}

@@ -1,0 +1,83 @@
+package shield
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"weir/rfc9111"
+)
+
+// A reply is an origin's answer, checked. Its body reports a silent origin and
+// must be closed.
+type reply struct {
+	head    *rfc9111.Response
+	body    *replyBody
+	upgrade string // protocol of a 101
+	framed  bool   // the end of the body can be told from a lost connection
+}
+
+// check refuses what an origin must not answer, and makes the head of the rest.
+func check(resp *http.Response, out *outgoing, asked, answered time.Time) (*reply, error) {
+	if err := checkStatus(resp, out); err != nil {
+		return nil, err
+	}
+	for name := range resp.Header {
+		if !isToken(name) {
+			return nil, fmt.Errorf("%w: field name %.100q", ErrOriginProtocol, name)
+		}
+	}
+	h := rfc9111.EndToEnd(resp.Header)
+	head := &rfc9111.Response{
+		Status:       resp.StatusCode,
+		Header:       h,
+		RequestTime:  asked,
+		ResponseTime: answered,
+		Length:       resp.ContentLength,
+	}
+	h.Del("Content-Length") // Length says it
+	if h.Get("Date") == "" {
+		h.Set("Date", answered.UTC().Format(http.TimeFormat)) // RFC 9110 6.6.1
+	}
+	if resp.Body == http.NoBody && out.method != http.MethodHead {
+		head.Length = 0
+	}
+	// Without a length, without chunks and before HTTP/2 a body ends with its
+	// connection, RFC 9112 6.3: a lost connection looks the same.
+	framed := head.Length >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2
+	return &reply{head: head, upgrade: resp.Header.Get("Upgrade"), framed: framed}, nil
+}
+
+func checkStatus(resp *http.Response, out *outgoing) error {
+	refuse := func(why string) error {
+		return fmt.Errorf("%w: status %d %s", ErrOriginProtocol, resp.StatusCode, why)
+	}
+	switch s := resp.StatusCode; {
+	case s == http.StatusSwitchingProtocols:
+		switch {
+		case out.upgrade == "":
+			return refuse("was not asked for")
+		case !strings.EqualFold(resp.Header.Get("Upgrade"), out.upgrade):
+			return refuse("to another protocol than asked for")
+		}
+	case s < 200 || s > 599:
+		return refuse("is not a final status")
+	case s == http.StatusPartialContent && !out.ranged:
+		return refuse("was not asked for")
+	case s == http.StatusNotModified && !out.conditional:
+		return refuse("was not asked for")
+	}
+	return nil
+}
+
+// isToken says whether name is a field name, RFC 9110 5.1.
+func isToken(name string) bool {
+	for i := range len(name) {
+		c := name[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return name != ""
+}

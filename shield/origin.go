@@ -1,0 +1,245 @@
+package shield
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"weir/policy"
+)
+
+// maxInterim is how many 1xx responses may come before the final one.
+const maxInterim = 8
+
+// An origin is a group of upstreams that answer alike.
+type origin struct {
+	def    *policy.Origin
+	opts   *Options
+	counts *counts
+
+	mu        sync.Mutex // guards the upstreams' state
+	upstreams []*upstream
+
+	refs    int  // guarded by origins.mu: requests that use it
+	current bool // guarded by origins.mu: the table has it
+
+	stop   context.CancelFunc // of the health checks, nil without any
+	checks sync.WaitGroup
+}
+
+func newOrigin(def *policy.Origin, opts *Options, c *counts) (*origin, error) {
+	o := &origin{def: def, opts: opts, counts: c}
+	for _, u := range def.Upstreams {
+		base, err := url.Parse(u.URL)
+		if err != nil || base.Host == "" {
+			return nil, fmt.Errorf("%w: upstream %q", ErrNoOrigin, u.URL)
+		}
+		o.upstreams = append(o.upstreams, &upstream{
+			def: u, base: base, weight: max(1, u.Weight), transport: o.transport(u),
+		})
+	}
+	if len(o.upstreams) == 0 {
+		return nil, fmt.Errorf("%w: %q has no upstreams", ErrNoOrigin, def.Name)
+	}
+	return o, nil
+}
+
+func (o *origin) headerTimeout() time.Duration { return orElse(o.def.HeaderTimeout, 30*time.Second) }
+func (o *origin) idleTimeout() time.Duration   { return orElse(o.def.IdleTimeout, 30*time.Second) }
+func (o *origin) totalTimeout() time.Duration  { return orElse(o.def.TotalTimeout, time.Hour) }
+
+func (o *origin) transport(u policy.Upstream) http.RoundTripper {
+	if o.opts.Transport != nil {
+		return o.opts.Transport(o.def, u)
+	}
+	connect := orElse(o.def.ConnectTimeout, 5*time.Second)
+	return &http.Transport{
+		Proxy:                  nil, // the environment does not say where origins are
+		DialContext:            (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    connect,
+		DisableCompression:     true, // or it would ask for gzip and decode it
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxConnsPerHost:        o.def.MaxConns,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        90 * time.Second,
+		ReadBufferSize:         16 << 10,
+		WriteBufferSize:        8 << 10,
+	}
+}
+
+// send asks one upstream after the other, at most Retries more after the first,
+// and returns the first answer. The header timeout covers all of them.
+func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ctx = httptrace.WithClientTrace(ctx, limitInterim())
+	patience := o.patience(cancel)
+	if out.stream != nil {
+		out.stream.patience = patience // runs while the origin has all it wants
+	} else {
+		patience.start()
+	}
+	tried := make(map[*upstream]bool, 1)
+	for try := 0; ; try++ {
+		u := o.pick(tried)
+		tried[u] = true
+		rep, err := o.ask(ctx, u, out)
+		if err == nil {
+			patience.stop()
+			rep.body.arm(ctx, cancel, o)
+			return rep, nil
+		}
+		again := try < o.def.Retries && len(tried) < len(o.upstreams) &&
+			errors.Is(err, ErrOriginUnreachable) && out.repeatable() && ctx.Err() == nil
+		if !again {
+			patience.stop()
+			cancel(nil)
+			return nil, err
+		}
+		o.counts.retries.Add(1)
+	}
+}
+
+// ask asks one upstream once.
+func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing) (*reply, error) {
+	hreq, err := o.request(ctx, u, out)
+	if err != nil {
+		return nil, err
+	}
+	o.counts.originRequests.Add(1)
+	u.requests.Add(1)
+	asked := o.opts.Now()
+	resp, err := u.transport.RoundTrip(hreq)
+	if err != nil {
+		err = classify(ctx, err)
+		o.judge(u, err, 0)
+		return nil, fmt.Errorf("%s: %w", u.def.URL, err)
+	}
+	o.judge(u, nil, resp.StatusCode)
+	rep, err := check(resp, out, asked, o.opts.Now())
+	if err != nil {
+		_ = resp.Body.Close()
+		return nil, fmt.Errorf("%s: %w", u.def.URL, err)
+	}
+	rep.body = &replyBody{src: resp.Body, switched: resp.StatusCode == http.StatusSwitchingProtocols}
+	return rep, nil
+}
+
+func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http.Request, error) {
+	at, err := locate(u.base, out.target)
+	if err != nil {
+		return nil, err
+	}
+	hreq := (&http.Request{
+		Method:     out.method,
+		URL:        at,
+		Host:       out.host,
+		Header:     out.header.Clone(),
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+	}).WithContext(ctx)
+	if o.def.Host != "" {
+		hreq.Host = o.def.Host
+	}
+	switch {
+	case out.stream != nil:
+		hreq.Body, hreq.ContentLength = out.stream, out.stream.length
+	case len(out.body) > 0:
+		hreq.ContentLength = int64(len(out.body))
+		hreq.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.body)), nil }
+		hreq.Body, _ = hreq.GetBody()
+	}
+	return hreq, nil
+}
+
+// repeatable says whether the request may be sent again, RFC 9110 9.2.2, and still can be.
+func (out *outgoing) repeatable() bool {
+	if out.stream != nil && out.stream.used.Load() {
+		return false
+	}
+	switch out.method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// classify turns a round trip's error into one of the package's.
+func classify(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	var op *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Errorf("%w: %w", ErrOriginTimeout, err)
+	case errors.As(err, &op),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		err.Error() == "http: server closed idle connection":
+		return fmt.Errorf("%w: %w", ErrOriginUnreachable, err)
+	}
+	return fmt.Errorf("%w: %w", ErrOriginProtocol, err)
+}
+
+// limitInterim ends a request whose origin sends 1xx responses for ever, RFC 9110 15.2.
+func limitInterim() *httptrace.ClientTrace {
+	var n atomic.Int32
+	return &httptrace.ClientTrace{
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if n.Add(1) > maxInterim {
+				return errors.New("too many interim responses")
+			}
+			return nil
+		},
+	}
+}
+
+// patience cancels a request whose origin owes a response head for too long.
+type patience struct {
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (o *origin) patience(cancel context.CancelCauseFunc) *patience {
+	limit := o.headerTimeout()
+	err := fmt.Errorf("%w: no response head in %s", ErrOriginTimeout, limit)
+	p := &patience{limit: limit, timer: time.AfterFunc(limit, func() { cancel(err) })}
+	p.stop()
+	return p
+}
+
+func (p *patience) start() { p.timer.Reset(p.limit) }
+func (p *patience) stop()  { p.timer.Stop() }
+
+// An upload is the body of a passed request. While the client is waited for, the
+// origin owes nothing.
+type upload struct {
+	src      io.Reader
+	length   int64
+	patience *patience
+	used     atomic.Bool
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.used.Store(true)
+	u.patience.stop()
+	n, err := u.src.Read(p)
+	u.patience.start()
+	return n, err
+}
+
+// Close leaves the client's body to whoever gave it.
+func (u *upload) Close() error { return nil }

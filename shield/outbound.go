@@ -1,0 +1,185 @@
+package shield
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// An outgoing is a request to an origin before an upstream is chosen for it.
+type outgoing struct {
+	method string
+	target string // byte for byte what the origin gets to see
+	host   string
+	header http.Header
+
+	body   []byte // of a keyed request
+	stream *upload
+
+	upgrade     string // protocol that the client asks for
+	conditional bool   // 304 is an answer
+	ranged      bool   // 206 is an answer
+}
+
+// forFlight makes the request of a flight: conditional when stored has a
+// validator, and without anything that the key does not name and the response
+// might reflect.
+func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
+	h := rfc9111.Conditional(rfc9111.EndToEnd(req.Header), stored)
+	out := &outgoing{method: req.Method, body: req.Body, header: h}
+	out.conditional = h.Get("If-None-Match") != "" || h.Get("If-Modified-Since") != ""
+	out.address(req)
+	out.fitKey(req)
+	return out
+}
+
+// forPass makes the request of a pass: the client's own, conditional and range
+// fields included, with its address.
+func forPass(req *policy.Request) *outgoing {
+	h := rfc9111.EndToEnd(req.Header)
+	out := &outgoing{method: req.Method, body: req.Body, header: h}
+	if req.Stream != nil && req.Length != 0 {
+		out.stream = &upload{src: req.Stream, length: req.Length}
+	}
+	out.conditional = slices.ContainsFunc(conditionalFields, func(f string) bool { return h.Get(f) != "" })
+	out.ranged = h.Get("Range") != ""
+	via := req.Header.Get("Via")
+	out.address(req)
+	if via != "" {
+		h.Set("Via", via+", "+ownVia)
+	}
+	if req.Bypass == "" {
+		out.fitKey(req)
+		return out
+	}
+	h.Set("X-Forwarded-For", req.Client)
+	if up := req.Header.Get("Upgrade"); up != "" && req.Method == http.MethodGet {
+		out.upgrade = up
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", up)
+	}
+	return out
+}
+
+var conditionalFields = []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"}
+
+const ownVia = "1.1 weir"
+
+// address sets what every request to an origin has, over anything of that name
+// that the client sent.
+func (out *outgoing) address(req *policy.Request) {
+	h := out.header
+	for _, name := range req.Plan.RemoveRequestHeaders {
+		h.Del(name)
+	}
+	for name := range h {
+		if (strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Weir-")) && !keyed(req, name) {
+			delete(h, name)
+		}
+	}
+	for _, name := range []string{"Forwarded", "Expect", "X-Original-Qs", "X-Device"} {
+		h.Del(name)
+	}
+	if h.Get("User-Agent") == "" {
+		h["User-Agent"] = []string{""} // keeps net/http from sending its own
+	}
+	h.Set("X-Forwarded-Proto", req.Scheme)
+	h.Set("X-Forwarded-Host", req.Host)
+	h.Set("Via", ownVia)
+	out.target, out.host = req.Target, req.Host
+}
+
+// fitKey makes the header agree with the key: what names a class in the key is
+// set from it, and what could steer the response past the key is removed.
+func (out *outgoing) fitKey(req *policy.Request) {
+	h := out.header
+	for name := range h {
+		if overrides(name) && !keyed(req, name) {
+			delete(h, name)
+		}
+	}
+	h.Del("Accept-Encoding")
+	if req.Keyed.AcceptEncoding != "" {
+		h.Set("Accept-Encoding", req.Keyed.AcceptEncoding)
+	}
+	if req.Keyed.QueryChanged {
+		h.Set("X-Original-Qs", req.Keyed.OriginalQuery)
+	}
+	if req.Keyed.Device != "" {
+		h.Set("X-Device", req.Keyed.Device)
+	}
+}
+
+func keyed(req *policy.Request, name string) bool {
+	return req.Plan.Key != nil && slices.Contains(req.Plan.Key.Headers, name)
+}
+
+// overrideFields are read by frameworks, proxies and middlewares in place of the
+// request line, the Host or the connection's address.
+var overrideFields = map[string]bool{
+	"Base-Url":                 true,
+	"Cf-Connecting-Ip":         true,
+	"Client-Ip":                true,
+	"Fastly-Client-Ip":         true,
+	"Front-End-Https":          true,
+	"Proxy":                    true,
+	"Proxy-Host":               true,
+	"Request-Uri":              true,
+	"True-Client-Ip":           true,
+	"X-Backend-Host":           true,
+	"X-Client-Ip":              true,
+	"X-Cluster-Client-Ip":      true,
+	"X-Forward-For":            true,
+	"X-Forwarder-For":          true,
+	"X-Host":                   true,
+	"X-Host-Override":          true,
+	"X-Http-Destinationurl":    true,
+	"X-Http-Host-Override":     true,
+	"X-Http-Method":            true,
+	"X-Http-Method-Override":   true,
+	"X-Method":                 true,
+	"X-Method-Override":        true,
+	"X-Now-Route-Matches":      true,
+	"X-Original-Forwarded-For": true,
+	"X-Original-Host":          true,
+	"X-Original-Remote-Addr":   true,
+	"X-Original-Uri":           true,
+	"X-Original-Url":           true,
+	"X-Originating-Ip":         true,
+	"X-Override-Url":           true,
+	"X-Proxy-Url":              true,
+	"X-Real-Ip":                true,
+	"X-Remote-Addr":            true,
+	"X-Remote-Ip":              true,
+	"X-Rewrite-Url":            true,
+	"X-Scheme":                 true,
+	"X-Url-Scheme":             true,
+}
+
+func overrides(name string) bool {
+	return overrideFields[name] || strings.Contains(name, "_") ||
+		strings.HasPrefix(name, "X-Middleware-") || strings.HasPrefix(name, "X-Envoy-")
+}
+
+// locate puts target on an upstream so that net/http writes its very bytes, or
+// says that it cannot.
+func locate(base *url.URL, target string) (*url.URL, error) {
+	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
+	if strings.HasPrefix(target, "//") {
+		// An opaque part that begins so would be taken for an authority.
+		path, query, has := strings.Cut(target, "?")
+		u.RawPath, u.RawQuery, u.ForceQuery = path, query, has
+		u.Path, _ = url.PathUnescape(path)
+	} else {
+		u.Opaque = target
+	}
+	if u.RequestURI() != target || target == "" {
+		return nil, fmt.Errorf("%w: %.200q", ErrTarget, target)
+	}
+	return u, nil
+}

@@ -1,0 +1,87 @@
+package shield
+
+import (
+	"context"
+	"io"
+	"net/http"
+
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// bypass forwards a request that the caches must not see, both ways streaming.
+func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	d := rfc9111.Decision{
+		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Shield: rfc9111.TierPass,
+		Status: req.Bypass, Forward: rfc9111.ForwardBypass,
+	}
+	if req.Bypass == rfc9111.StatusMethod {
+		d.Forward = rfc9111.ForwardMethod
+	}
+	ans, err := s.pass(ctx, req, d)
+	if err != nil {
+		return nil, err
+	}
+	s.invalidate(req, ans.Head)
+	return ans, nil
+}
+
+// passAlone forwards a request whose answer could be cached in principle, but not
+// for this request.
+func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.Verdict) (*rfc9111.Answer, error) {
+	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Status: rfc9111.StatusPass, Forward: v.Forward}
+	if d.Forward == "" {
+		d.Forward = rfc9111.ForwardMiss
+	}
+	ans, err := s.pass(ctx, req, d)
+	if err != nil {
+		return nil, err
+	}
+	if st := rfc9111.Storable(verdictRequest(req), ans.Head, &req.Plan.Rules); !st.Store {
+		ans.Decision.Status = st.Status
+	}
+	return ans, nil
+}
+
+func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decision) (*rfc9111.Answer, error) {
+	s.counts.passed.Add(1)
+	rep, err := s.origins.send(ctx, req, forPass(req))
+	if err != nil {
+		return nil, err
+	}
+	head := s.trimmed(req, rep.head)
+	ans := &rfc9111.Answer{Head: head, Decision: d}
+	switch {
+	case head.Status == http.StatusSwitchingProtocols:
+		ans.Body = rep.body
+		// They are the message here, not its framing, RFC 9110 7.8.
+		head.Header.Set("Connection", "Upgrade")
+		head.Header.Set("Upgrade", rep.upgrade)
+	case req.Method == http.MethodHead:
+		_ = rep.body.Close()
+	default:
+		rep.body.endless(head.Header.Get("Content-Type"))
+		ans.Body = oneWay{rep.body}
+	}
+	return ans, nil
+}
+
+// oneWay hides that a body could be written to.
+type oneWay struct{ io.ReadCloser }
+
+// invalidate purges what a successful unsafe request made outdated, RFC 9111 4.4,
+// before its client hears of the success.
+func (s *Shield) invalidate(req *policy.Request, head *rfc9111.Response) {
+	self := req.Scheme + "://" + req.Host + req.Target
+	var rules []Rule
+	for _, target := range rfc9111.Invalidates(req.Method, self, head.Status, head.Header) {
+		rules = append(rules, s.urlRules(req, target)...)
+	}
+	if len(rules) == 0 {
+		return
+	}
+	s.counts.invalidations.Add(int64(len(rules)))
+	if _, err := s.purges.Add(rules...); err != nil {
+		s.report(err)
+	}
+}

@@ -1,0 +1,87 @@
+package shield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A replyBody is an origin's body with the idle timeout between two reads. Of a
+// switched connection it is both directions, and without the timeout.
+type replyBody struct {
+	src      io.ReadCloser
+	switched bool
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	idle   time.Duration
+	timer  *time.Timer // nil: no idle timeout
+
+	once   sync.Once
+	unhook func() bool // of the context's end, for a switched connection
+	done   func()      // gives the origin back
+}
+
+// arm hands the request's context over to its body.
+func (b *replyBody) arm(ctx context.Context, cancel context.CancelCauseFunc, o *origin) {
+	b.ctx, b.cancel = ctx, cancel
+	if b.switched {
+		// net/http no longer watches the context of a switched connection.
+		b.unhook = context.AfterFunc(ctx, func() { _ = b.src.Close() })
+		return
+	}
+	b.idle = o.idleTimeout()
+	err := fmt.Errorf("%w: body silent for %s", ErrOriginTimeout, b.idle)
+	b.timer = time.AfterFunc(b.idle, func() { cancel(err) })
+	b.timer.Stop()
+}
+
+// endless turns the idle timeout off: event streams are silent for as long as
+// nothing happens, and end with their client.
+func (b *replyBody) endless(contentType string) {
+	if media, _, _ := strings.Cut(contentType, ";"); strings.EqualFold(strings.TrimSpace(media), "text/event-stream") {
+		b.timer = nil
+	}
+}
+
+func (b *replyBody) Read(p []byte) (int, error) {
+	if b.timer != nil {
+		b.timer.Reset(b.idle)
+	}
+	n, err := b.src.Read(p)
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return n, err
+	}
+	if cause := context.Cause(b.ctx); cause != nil {
+		return n, cause
+	}
+	return n, fmt.Errorf("%w: %w", ErrOriginTruncated, err)
+}
+
+// Write sends on a switched connection.
+func (b *replyBody) Write(p []byte) (int, error) {
+	w, ok := b.src.(io.Writer)
+	if !ok {
+		return 0, fmt.Errorf("%w: connection is not writable", ErrOriginProtocol)
+	}
+	return w.Write(p)
+}
+
+func (b *replyBody) Close() error {
+	err := b.src.Close()
+	b.once.Do(func() {
+		if b.unhook != nil {
+			b.unhook()
+		}
+		b.cancel(nil)
+		b.done()
+	})
+	return err
+}

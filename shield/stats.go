@@ -1,0 +1,117 @@
+package shield
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// counts are the counters behind Stats.
+type counts struct {
+	originRequests, retries                             atomic.Int64
+	hits, staleHits, collapsed, refreshes, refreshing   atomic.Int64
+	validated, staleOnError, hitForPass, passed, filled atomic.Int64
+	notStored, invalidations                            atomic.Int64
+
+	unreachable, timeouts, protocol, truncated, overloaded, stalled, panics, store atomic.Int64
+}
+
+// Stats is what a shield has done since it was made.
+type Stats struct {
+	OriginRequests int64 // sent, retries included
+	Retries        int64
+
+	Flights     int   // fetches running now
+	MaxFlights  int   // most at any time
+	Waiters     int   // clients that wait for a head now
+	StreamBytes int64 // bytes of bodies in memory now
+
+	Hits          int64 // answered fresh from the store
+	StaleHits     int64 // answered stale, with a refresh in the background
+	StaleOnError  int64 // answered stale because the origin failed
+	Collapsed     int64 // answered by somebody else's flight
+	Refreshes     int64 // background flights started
+	Validated     int64 // 304 answers that freshened something stored
+	Filled        int64 // bodies fetched whole and stored or handed to the listener
+	NotStored     int64 // bodies that the store or a purge refused
+	Passed        int64 // answered without the caches
+	HitForPass    int64 // answered alone because the key is known to be uncacheable
+	Uncacheable   int   // keys remembered as uncacheable now
+	Rules         int   // purge rules in force
+	Invalidations int64 // rules made by unsafe methods
+
+	Errors    Errors
+	Upstreams []UpstreamState
+}
+
+// Errors counts errors by the sentinel that they wrap.
+type Errors struct {
+	Unreachable, Timeout, Protocol, Truncated, Overloaded, Stalled, Panic, Store int64
+}
+
+// UpstreamState is what is known of one upstream of the current table.
+type UpstreamState struct {
+	Origin, URL string
+	Up          bool
+	Requests    int64
+}
+
+// Stats returns the counters as they are now.
+func (s *Shield) Stats() Stats {
+	c := &s.counts
+	st := Stats{
+		OriginRequests: c.originRequests.Load(),
+		Retries:        c.retries.Load(),
+		StreamBytes:    s.flights.memory.Load(),
+		Hits:           c.hits.Load(),
+		StaleHits:      c.staleHits.Load(),
+		StaleOnError:   c.staleOnError.Load(),
+		Collapsed:      c.collapsed.Load(),
+		Refreshes:      c.refreshes.Load(),
+		Validated:      c.validated.Load(),
+		Filled:         c.filled.Load(),
+		NotStored:      c.notStored.Load(),
+		Passed:         c.passed.Load(),
+		HitForPass:     c.hitForPass.Load(),
+		Uncacheable:    s.passes.len(),
+		Rules:          s.purges.Len(),
+		Invalidations:  c.invalidations.Load(),
+		Errors: Errors{
+			Unreachable: c.unreachable.Load(),
+			Timeout:     c.timeouts.Load(),
+			Protocol:    c.protocol.Load(),
+			Truncated:   c.truncated.Load(),
+			Overloaded:  c.overloaded.Load(),
+			Stalled:     c.stalled.Load(),
+			Panic:       c.panics.Load(),
+			Store:       c.store.Load(),
+		},
+		Upstreams: s.origins.states(),
+	}
+	s.flights.mu.Lock()
+	st.Flights, st.MaxFlights, st.Waiters = s.flights.running, s.flights.most, s.flights.waiting
+	s.flights.mu.Unlock()
+	return st
+}
+
+// note counts an error and returns it.
+func (c *counts) note(err error) error {
+	for _, k := range []struct {
+		is error
+		n  *atomic.Int64
+	}{
+		{ErrOriginUnreachable, &c.unreachable},
+		{ErrOriginTimeout, &c.timeouts},
+		{ErrOriginProtocol, &c.protocol},
+		{ErrOriginTruncated, &c.truncated},
+		{ErrOverloaded, &c.overloaded},
+		{ErrStalled, &c.stalled},
+		{ErrPanic, &c.panics},
+		{ErrStore, &c.store},
+	} {
+		if errors.Is(err, k.is) {
+			k.n.Add(1)
+			break
+		}
+	}
+	return err
+}

@@ -1,0 +1,505 @@
+package shield
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/rfc9111"
+)
+
+const (
+	firstChunk = 4 << 10  // of a body of unknown length
+	fullChunk  = 64 << 10 // chunks of unknown length double up to this
+	tightest   = 256 << 10
+)
+
+// A body is what a flight has received so far: chunks that the fill appends and
+// readers share. A published byte never changes, and no chunk is used twice, so
+// readers copy without a lock.
+//
+//	0 ........ base ............ size ..........
+//	  released      in memory         to come
+//
+// Chunks are released from the front once more than the window is in memory and
+// they are either stored (then readers behind base read them from the store) or
+// behind every reader. When neither holds the fill waits, and after StallTimeout
+// the readers that it waits for are cut off.
+//
+// Lock order: flights.mu, then body.mu, then spill.mu.
+type body struct {
+	opts *Options
+	live *atomic.Int64 // bytes of chunks in memory, of all bodies
+
+	// onRelease is called without locks by the fill before the first byte that is
+	// not stored is released: from then on nobody may start to read.
+	onRelease func()
+
+	spill spill
+
+	mu      sync.Mutex
+	readers map[*reader]struct{}
+	chunks  [][]byte // len is what is published; the last may have room
+	base    int64
+	size    int64
+	stored  int64 // bytes that spill can read again
+	keep    int64 // while size is at most keep, everything stays in memory
+	expect  int64 // size at the end, -1 when not known
+	closed  bool  // onRelease was called
+	ended   bool
+	err     error  // why it ended early, nil when it is whole
+	whole   []byte // the body in one piece, when it ended whole and within keep
+
+	wake    chan struct{} // closed when there is more to read or it ended
+	waiting int           // readers that wait for wake
+	moved   chan struct{} // capacity 1: a reader moved while the fill waits
+	full    bool          // the fill waits
+}
+
+func newBody(opts *Options, live *atomic.Int64) *body {
+	return &body{
+		opts:    opts,
+		live:    live,
+		readers: map[*reader]struct{}{},
+		expect:  -1,
+		wake:    make(chan struct{}),
+		moved:   make(chan struct{}, 1),
+	}
+}
+
+// begin is called once, before the first append: expect is the declared length
+// or -1, keep says how long a body is wanted in one piece.
+func (b *body) begin(w Writer, expect, keep int64) {
+	b.spill.use(w)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.expect, b.keep = expect, keep
+}
+
+// attach adds a reader at the beginning.
+func (b *body) attach(ctx context.Context) *reader {
+	r := &reader{body: b, ctx: ctx}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers[r] = struct{}{}
+	return r
+}
+
+// detach removes a reader and says how many are left.
+func (b *body) detach(r *reader) (left int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.readers, r)
+	b.movedLocked()
+	return len(b.readers)
+}
+
+func (b *body) occupied() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.readers) > 0
+}
+
+// room returns memory to receive into. Only the fill calls it, and only the fill
+// touches what lies behind the published part of the last chunk.
+func (b *body) room() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.chunks); n > 0 {
+		if last := b.chunks[n-1]; len(last) < cap(last) {
+			return last[len(last):cap(last)]
+		}
+	}
+	c := make([]byte, 0, b.nextChunkLocked())
+	b.live.Add(int64(cap(c)))
+	b.chunks = append(b.chunks, c)
+	return c[:cap(c)]
+}
+
+func (b *body) nextChunkLocked() int64 {
+	switch {
+	case b.expect >= 0 && b.size >= b.expect:
+		return 512 // only the end is missing
+	case b.expect >= 0 && b.size == 0 && b.expect <= b.keep:
+		return b.expect // one piece, which becomes whole without a copy
+	case b.expect >= 0:
+		return min(fullChunk, b.expect-b.size)
+	case len(b.chunks) == 0:
+		return firstChunk
+	default:
+		return min(fullChunk, 2*int64(cap(b.chunks[len(b.chunks)-1])))
+	}
+}
+
+// publish makes the first n bytes of room visible.
+func (b *body) publish(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	last := &b.chunks[len(b.chunks)-1]
+	*last = (*last)[:len(*last)+n]
+	b.size += int64(n)
+	b.wakeLocked()
+}
+
+// storedUpTo says that the spill holds everything that was published.
+func (b *body) storedUpTo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stored = b.size
+}
+
+func (b *body) wakeLocked() {
+	if b.waiting > 0 {
+		b.waiting = 0
+		close(b.wake)
+		b.wake = make(chan struct{})
+	}
+}
+
+func (b *body) movedLocked() {
+	if b.full {
+		select {
+		case b.moved <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// admit releases what may go and waits until the window has room for more.
+func (b *body) admit(ctx context.Context) error {
+	var stall *time.Timer
+	for {
+		wait, open := b.releaseOrWait()
+		if !wait {
+			if stall != nil {
+				stall.Stop()
+			}
+			return context.Cause(ctx)
+		}
+		if open {
+			// From here on bytes get lost: whoever joined by now is waited for, and
+			// nobody joins any more.
+			b.onRelease()
+			continue
+		}
+		if stall == nil {
+			stall = time.NewTimer(b.opts.StallTimeout)
+			defer stall.Stop()
+		}
+		select {
+		case <-b.moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-stall.C:
+			b.cutOff()
+			stall.Reset(b.opts.StallTimeout)
+		}
+	}
+}
+
+// releaseOrWait says whether the fill has to wait, and whether it is the first time.
+func (b *body) releaseOrWait() (wait, open bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.full = false
+	window := b.windowLocked()
+	if b.size-b.base <= window {
+		return false, false
+	}
+	if !b.closed && b.stored < b.size {
+		b.closed = true
+		return true, true
+	}
+	for len(b.chunks) > 1 && b.size-b.base > window && b.passedLocked() {
+		b.dropLocked()
+	}
+	b.full = b.size-b.base > window && len(b.chunks) > 1
+	return b.full, false
+}
+
+// windowLocked shrinks when all bodies together hold too much, but only where the
+// store has what is released.
+func (b *body) windowLocked() int64 {
+	if b.stored == b.size && b.size > b.keep && b.live.Load() > b.opts.StreamMemory {
+		return min(b.opts.FlightWindow, tightest)
+	}
+	return b.opts.FlightWindow
+}
+
+// passedLocked says whether the first chunk is needed by nobody.
+func (b *body) passedLocked() bool {
+	end := b.base + int64(len(b.chunks[0]))
+	if end <= b.stored {
+		return true
+	}
+	for r := range b.readers {
+		if r.cut == nil && r.pos < end {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *body) dropLocked() {
+	b.base += int64(len(b.chunks[0]))
+	b.live.Add(-int64(cap(b.chunks[0])))
+	b.chunks[0] = nil
+	b.chunks = b.chunks[1:]
+}
+
+// cutOff ends the readers that hold the first chunk.
+func (b *body) cutOff() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	end := b.base + int64(len(b.chunks[0]))
+	for r := range b.readers {
+		if r.pos < end && r.cut == nil {
+			r.cut = ErrStalled
+		}
+	}
+}
+
+// end ends the body: err is nil when it arrived whole. The first end counts. It
+// says whether this one did.
+func (b *body) end(err error) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return false
+	}
+	if errors.Is(err, io.EOF) {
+		err = ErrOriginTruncated // readers take io.EOF for the proper end
+	}
+	b.ended, b.err = true, err
+	if err == nil && b.base == 0 && b.size <= b.keep {
+		b.whole = b.joinLocked()
+	}
+	b.wakeLocked()
+	return true
+}
+
+// joinLocked returns the published bytes in one piece that wastes little memory.
+func (b *body) joinLocked() []byte {
+	if len(b.chunks) > 0 && int64(len(b.chunks[0])) == b.size && int64(cap(b.chunks[0])) <= b.size+b.size/16 {
+		return b.chunks[0][:b.size:b.size]
+	}
+	whole := make([]byte, 0, b.size)
+	for _, c := range b.chunks {
+		whole = append(whole, c...)
+	}
+	return whole
+}
+
+// finished returns the body when it ended whole in one piece.
+func (b *body) finished() ([]byte, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.whole, b.whole != nil
+}
+
+// released says whether bytes are gone from memory.
+func (b *body) released() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.base > 0
+}
+
+// release gives everything up. It is called once, when nobody reads any more and
+// the fill has ended.
+func (b *body) release() {
+	b.mu.Lock()
+	for len(b.chunks) > 0 {
+		b.dropLocked()
+	}
+	b.mu.Unlock()
+	b.spill.release()
+}
+
+// A reader reads a body from its beginning at its own pace. Read and Close may be
+// called from different goroutines.
+type reader struct {
+	body *body
+	ctx  context.Context // of the client
+	buf  []byte          // for WriteTo behind the window
+
+	// Guarded by body.mu.
+	pos int64
+	cut error
+}
+
+// next returns published bytes at the reader's position, waiting for them. With
+// behind it returns none: they have to be read from the spill.
+func (r *reader) next() (p []byte, behind bool, err error) {
+	b := r.body
+	for {
+		b.mu.Lock()
+		switch {
+		case r.cut != nil:
+			err = r.cut
+		case r.pos < b.base:
+			behind = true
+		case r.pos < b.size:
+			p = b.atLocked(r.pos)
+		case b.ended && b.err == nil:
+			err = io.EOF
+		case b.ended:
+			err = b.err
+		}
+		if p != nil || behind || err != nil {
+			b.mu.Unlock()
+			return p, behind, err
+		}
+		wake := b.wake
+		b.waiting++
+		b.mu.Unlock()
+		select {
+		case <-wake:
+		case <-r.ctx.Done():
+			return nil, false, context.Cause(r.ctx)
+		}
+	}
+}
+
+func (b *body) atLocked(pos int64) []byte {
+	at := b.base
+	for _, c := range b.chunks {
+		if pos < at+int64(len(c)) {
+			return c[pos-at : len(c) : len(c)]
+		}
+		at += int64(len(c))
+	}
+	return nil
+}
+
+func (r *reader) moved(n int) {
+	r.body.mu.Lock()
+	defer r.body.mu.Unlock()
+	r.pos += int64(n)
+	r.body.movedLocked()
+}
+
+// readBehind reads what is no longer in memory. What the spill holds ends at
+// stored, which is never before base while a reader is behind.
+func (r *reader) readBehind(p []byte) (int, error) {
+	r.body.mu.Lock()
+	at, limit := r.pos, r.body.stored-r.pos
+	r.body.mu.Unlock()
+	if int64(len(p)) > limit {
+		p = p[:limit]
+	}
+	n, err := r.body.spill.ReadAt(p, at)
+	if n == len(p) {
+		err = nil
+	} else if err == nil || errors.Is(err, io.EOF) {
+		err = ErrStore
+	}
+	return n, err
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	chunk, behind, err := r.next()
+	n := 0
+	switch {
+	case err != nil:
+		return 0, err
+	case behind:
+		n, err = r.readBehind(p)
+	default:
+		n = copy(p, chunk)
+	}
+	r.moved(n)
+	return n, err
+}
+
+// WriteTo writes the shared chunks as they are.
+func (r *reader) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		chunk, behind, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err == nil && behind {
+			if r.buf == nil {
+				r.buf = make([]byte, 32<<10)
+			}
+			var n int
+			n, err = r.readBehind(r.buf)
+			chunk = r.buf[:n]
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(chunk)
+		total += int64(n)
+		r.moved(n)
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// spill is where readers behind the window read: the store's writer while it
+// fills, and the stored object afterwards. mu is held shared during reads, so that
+// the fill ends the writer only between them.
+type spill struct {
+	mu  sync.RWMutex
+	w   Writer
+	obj Object
+}
+
+func (s *spill) use(w Writer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.w = w
+}
+
+func (s *spill) ReadAt(p []byte, off int64) (int, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	switch {
+	case s.obj != nil:
+		return s.obj.ReadAt(p, off)
+	case s.w != nil:
+		return s.w.ReadAt(p, off)
+	default:
+		return 0, ErrStore
+	}
+}
+
+// commit makes the response visible. reopen finds it again for readers that are
+// behind; it may return nil.
+func (s *spill) commit(resp *rfc9111.Response, reopen func() Object) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.w.Commit(resp); err != nil {
+		s.w.Abort()
+		s.w = nil
+		return err
+	}
+	s.w = nil
+	s.obj = reopen()
+	return nil
+}
+
+func (s *spill) release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.w != nil {
+		s.w.Abort()
+		s.w = nil
+	}
+	if s.obj != nil {
+		// What could not be closed is the store's to report.
+		_ = s.obj.Close()
+		s.obj = nil
+	}
+}
