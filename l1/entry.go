@@ -39,10 +39,10 @@ const (
 	// The slots in ristretto's maps, or in the window's.
 	entryOverhead = int64(unsafe.Sizeof(entry{})) + 208
 	// The pointer to it, and the head.
-	objectOverhead = int64(unsafe.Sizeof(object{})+unsafe.Sizeof(rfc9111.Response{})) + 8 + mapOverhead
+	objectOverhead = int64(unsafe.Sizeof(object{})+unsafe.Sizeof(rfc9111.Response{})) + 8
+	stringOverhead = 16 // of a field's value, or a tag
 	mapOverhead    = 48 // of a Header
-	fieldOverhead  = 64 // of a name in a Header: its slot in the map, and the slice
-	stringOverhead = 16 // of a value
+	slotOverhead   = 41 // of a Header's slot: the name, the slice of values, a control byte
 )
 
 func newObject(resp *rfc9111.Response, body []byte) *object {
@@ -54,9 +54,14 @@ func newObject(resp *rfc9111.Response, body []byte) *object {
 
 // headCost is what a head holds beyond its own size.
 func headCost(resp *rfc9111.Response) int64 {
-	cost := int64(len(resp.Selection))
+	// Maps have 8 slots or a larger power of two, of which they use 7 in 8.
+	slots := 8
+	for len(resp.Header) > slots || slots > 8 && len(resp.Header) > slots/8*7 {
+		slots *= 2
+	}
+	cost := int64(len(resp.Selection)) + mapOverhead + int64(slots)*slotOverhead
 	for name, values := range resp.Header {
-		cost += fieldOverhead + int64(len(name))
+		cost += int64(len(name))
 		for _, value := range values {
 			cost += stringOverhead + int64(len(value))
 		}

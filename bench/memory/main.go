@@ -1,0 +1,124 @@
+// Command memory prints what an object costs the memory tier: bytes of heap for
+// each of many small objects, and what the tier's budget counts for it.
+//
+//	go run ./bench/memory
+//	go run ./bench/memory -objects 1000000 -body 200 -head 500
+//
+// How to read it: "payload" is body, head and key as bytes on the wire; "heap" is what
+// the heap grew by, divided by the objects; "counted" is what the budget was
+// charged. Heap above counted means that the tier can exceed its budget, heap
+// below it that it holds less than it could. "fixed" is the tier without any object:
+// its frequency sketch and tables, which the budget has set aside.
+// The heads are parsed as a client parses them, since a parsed field is a part of a larger string.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"weir/keying"
+	"weir/l1"
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+func main() {
+	objects := flag.Int("objects", 100_000, "how many objects")
+	body := flag.Int("body", 1024, "bytes of each body")
+	head := flag.Int("head", 300, "bytes of each head, at least about 220")
+	budget := flag.Int64("budget", 0, "bytes the tier may use; 0 is enough for all objects")
+	flag.Parse()
+	if *budget == 0 {
+		*budget = int64(*objects)*int64(*body+*head+1000)*5/4 + l1.MinBytes
+	}
+	report, err := measure(*objects, *body, *head, *budget)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "memory:", err)
+		os.Exit(1)
+	}
+	fmt.Print(report)
+}
+
+func measure(objects, body, head int, budget int64) (string, error) {
+	before := heap()
+	tier, err := l1.New(nowhere{}, nowhere{}, l1.Options{MaxBytes: budget})
+	if err != nil {
+		return "", err
+	}
+	defer tier.Close()
+	fixed := heap() - before
+	payload := int64(0)
+	for i := range objects {
+		size, err := store(tier, i, body, head)
+		if err != nil {
+			return "", err
+		}
+		payload += size
+	}
+	grown := heap() - before - fixed
+	stats := tier.Stats()
+	if stats.Objects == 0 {
+		return "", errors.New("the budget holds none of the objects")
+	}
+	n := stats.Objects
+	return fmt.Sprintf("objects   %d of %d held, budget %d MiB\n", n, objects, budget>>20) +
+		fmt.Sprintf("fixed     %d KiB\n", fixed>>10) +
+		fmt.Sprintf("payload   %d bytes per object\n", payload/int64(objects)) +
+		fmt.Sprintf("heap      %d bytes per object\n", grown/n) +
+		fmt.Sprintf("counted   %d bytes per object\n", stats.Bytes/n), nil
+}
+
+// store gives the tier a response as the next tier would, and returns the size of its payload.
+func store(tier *l1.Tier, i, body, head int) (int64, error) {
+	raw := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: public, max-age=60\r\n"+
+		"Etag: \"%016x\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: origin\r\n", i)
+	if missing := head - len(raw) - len("X-Filler: \r\n\r\n"); missing > 0 {
+		raw += "X-Filler: " + strings.Repeat("x", missing) + "\r\n"
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw+"\r\n")), nil)
+	if err != nil {
+		return 0, err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return 0, err
+	}
+	keyed, err := new(keying.Spec).Build(&keying.Request{
+		Method: http.MethodGet, Scheme: "https", Host: "shop.example", Target: fmt.Sprintf("/products/%d?page=1", i),
+	})
+	if err != nil {
+		return 0, err
+	}
+	now := time.Now()
+	tier.Filled(keyed.Key, &rfc9111.Response{
+		Status: http.StatusOK, Header: resp.Header, Length: int64(body),
+		RequestTime: now, ResponseTime: now, Terms: rfc9111.Terms{Lifetime: time.Hour},
+	}, make([]byte, body))
+	return int64(len(keyed.Key.Bytes()) + len(raw) + len("\r\n") + body), nil
+}
+
+// heap is what is in use after a collection that left nothing over.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC() // the first one only moves what pools hold aside
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// nowhere is the rest of a node that has nothing else.
+type nowhere struct{}
+
+func (nowhere) Fetch(context.Context, *policy.Request) (*rfc9111.Answer, error) {
+	return nil, errors.New("nothing below")
+}
+func (nowhere) Refresh(*policy.Request)                   {}
+func (nowhere) Current() uint64                           { return 0 }
+func (nowhere) Purged(keying.Key, *rfc9111.Response) bool { return false }
