@@ -198,7 +198,11 @@ func (a *Admin) writeFault(w http.ResponseWriter, r *http.Request, f *fault) {
 	if f.status >= 500 && f.code != "not-ready" { // which probes ask for all the time
 		a.opts.Log.Warn("admin request failed", zap.String("path", printable(r.URL.Path)), zap.Error(f))
 	}
-	_, _ = f.write(w, r.Method == http.MethodHead) // a client that left is not told
+	body := f.fields(w.Header())
+	w.WriteHeader(f.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a client that left is not told
+	}
 }
 
 func (a *Admin) health(w http.ResponseWriter, _ *http.Request) error {

@@ -189,12 +189,11 @@ func (x *exchange) settle(p any) (abort bool) {
 // of the origin's, RFC 9110 9.3.7.
 func (x *exchange) general() {
 	x.record.Decision = rfc9111.Decision{
-		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Status: rfc9111.StatusMethod, Forward: "",
+		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Status: rfc9111.StatusMethod,
 	}
 	h := x.w.Header()
 	h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-	h.Set("Content-Length", "0")
-	h["Content-Type"] = nil
+	h.Set("Via", via)
 	x.record.Decision.Apply(h, x.door.opts.Region)
 	x.writeHead(http.StatusNoContent)
 }
@@ -223,11 +222,12 @@ func (x *exchange) fail(err error) {
 	}
 	x.record.Decision.Apply(h, x.door.opts.Region)
 	h.Set("Via", via)
-	x.extendWrite()
-	x.wrote = true
-	n, err := f.write(x.w, x.r.Method == http.MethodHead)
-	x.record.Bytes += int64(n)
-	if err != nil {
+	body := f.fields(h)
+	x.writeHead(f.status)
+	if x.r.Method == http.MethodHead {
+		return
+	}
+	if err := x.write(body); err != nil {
 		x.abort(err)
 	}
 }
@@ -265,7 +265,13 @@ func (x *exchange) abort(cause error) {
 	panic(http.ErrAbortHandler)
 }
 
+// writeHead sends the response head. When the request body is not over by then,
+// the connection has no further use: net/http would take up the next request even
+// where the rest of the body did not come in time.
 func (x *exchange) writeHead(status int) {
+	if x.body.unread() {
+		x.w.Header().Set("Connection", "close")
+	}
 	x.extendWrite()
 	x.wrote = true
 	x.record.Status = status

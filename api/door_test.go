@@ -134,8 +134,8 @@ func newDoor(t testing.TB, s *tier, routes string, opts api.DoorOptions) *api.Do
 	return d
 }
 
-// listen serves h as a node does and returns its address.
-func listen(t testing.TB, h http.Handler) string {
+// serveOn serves h as a node does and returns its address.
+func serveOn(t testing.TB, h http.Handler) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -153,6 +153,53 @@ func listen(t testing.TB, h http.Handler) string {
 	})
 	return ln.Addr().String()
 }
+
+// pipeTo serves one in-memory connection, inside a synctest bubble, and returns its
+// other end and a channel that is closed when the handler is through with a request.
+func pipeTo(t *testing.T, h http.Handler) (conn net.Conn, handled <-chan struct{}) {
+	t.Helper()
+	near, far := net.Pipe()
+	ln := &oneConn{conn: make(chan net.Conn, 1), closed: make(chan struct{})}
+	ln.conn <- far
+	through := make(chan struct{})
+	srv := api.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(through)
+		h.ServeHTTP(w, r)
+	}), nil)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(ln)
+	}()
+	t.Cleanup(func() {
+		_ = near.Close()
+		_ = srv.Close()
+		<-served
+	})
+	return near, through
+}
+
+// oneConn is a listener of one connection.
+type oneConn struct {
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conn:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *oneConn) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80} }
 
 // ask lets d answer a request line and fields, without a connection.
 func ask(t testing.TB, d http.Handler, lines ...string) *http.Response {
@@ -223,9 +270,9 @@ func wantError(t *testing.T, resp *http.Response, status int, code string) {
 	}
 }
 
-// dial opens a connection that is closed at the end of the test, and fails the
+// connect opens a connection that is closed at the end of the test, and fails the
 // test rather than wait for ever.
-func dial(t testing.TB, addr string) net.Conn {
+func connect(t testing.TB, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
@@ -238,8 +285,8 @@ func dial(t testing.TB, addr string) net.Conn {
 	return conn
 }
 
-// send writes raw bytes and returns the connection's reader.
-func send(t testing.TB, conn net.Conn, raw string) *bufio.Reader {
+// talk writes raw bytes and returns the connection's reader.
+func talk(t testing.TB, conn net.Conn, raw string) *bufio.Reader {
 	t.Helper()
 	if _, err := io.WriteString(conn, raw); err != nil {
 		t.Fatal(err)
@@ -249,7 +296,7 @@ func send(t testing.TB, conn net.Conn, raw string) *bufio.Reader {
 
 func TestDoorServesWhatTheTierAnswers(t *testing.T) {
 	s := always(func() *rfc9111.Answer { return stored("hello", "ETag: \"v1\"", "X-App: 1") })
-	addr := listen(t, newDoor(t, s, "", api.DoorOptions{}))
+	addr := serveOn(t, newDoor(t, s, "", api.DoorOptions{}))
 	resp, err := http.Get("http://" + addr + "/a/b?c=d") //nolint:noctx // the test's own server
 	if err != nil {
 		t.Fatal(err)

@@ -118,10 +118,10 @@ func panicFault(p any) *fault {
 	return faultOf(fmt.Errorf("panic: %v", p))
 }
 
-// write sends f as JSON. The caller has set every other field of the response.
-func (f *fault) write(w http.ResponseWriter, head bool) (int, error) {
+// fields sets what the head of f's response needs besides the status headers, and
+// returns its body.
+func (f *fault) fields(h http.Header) []byte {
 	body := f.json()
-	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
@@ -135,11 +135,7 @@ func (f *fault) write(w http.ResponseWriter, head bool) (int, error) {
 	if f.close {
 		h.Set("Connection", "close")
 	}
-	w.WriteHeader(f.status)
-	if head {
-		return 0, nil
-	}
-	return w.Write(body)
+	return body
 }
 
 func (f *fault) json() []byte {

@@ -73,6 +73,16 @@ func (b *requestBody) stop() {
 	}
 }
 
+// unread says whether some of the body may still be on its way.
+func (b *requestBody) unread() bool {
+	if b == nil {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.ended
+}
+
 const drainTimeout = 5 * time.Second
 
 // fault is the fault of a body that could not be read, nil while it could.
