@@ -79,6 +79,16 @@ const (
 	tokenPattern  = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 	headerPattern = "^[!#$%&'*+.^`|~0-9A-Za-z-]+$"
 	namePattern   = "^[A-Za-z0-9._-]{1,64}$"
+
+	authority        = `([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?`
+	authorityPattern = "^" + authority + "$"
+	hostPatterns     = `^(\*\.)?` + authority + "$"
+	urlPattern       = "^https?://" + authority + "/?$"
+
+	// Segments of a path: a parameter, or bytes of which the first is no colon.
+	segments    = `(/(:[A-Za-z_][A-Za-z0-9_]{0,63}|` + segmentByte + `(:|` + segmentByte + `)*)?)`
+	segmentByte = `([!$&'()+,.0-9;=@-Z\[\]^_a-z|~-]|%[0-9A-Fa-f]{2})`
+	pathPattern = "^" + segments + "+$|^" + segments + `*/\*$`
 )
 
 // The texts of the file.
@@ -86,8 +96,8 @@ var (
 	aName      = textOf("a name", checkName).like(namePattern)
 	anOrigin   = textOf("the name of an origin", checkName).like(namePattern)
 	aRouteName = textOf("a name", checkRouteName).like(namePattern, "product")
-	aURL       = textOf("a URL", checkUpstream).like(`^https?://[^/?#@\s]+/?$`, "http://127.0.0.1:3000", "https://origin.example.com")
-	aHost      = textOf("a host", checkAuthority).like("", "shop.internal")
+	aURL       = textOf("a URL", checkUpstream).like(urlPattern, "http://127.0.0.1:3000", "https://origin.example.com")
+	aHost      = textOf("a host", checkAuthority).like(authorityPattern, "shop.internal")
 	aPath      = textOf("a path", checkPath).like(pathPattern, "/products/:id", "/static/*")
 	aTag       = textOf("a tag", checkTag).like(`^[^\u0000-\u001f\u007f]{1,256}$`, "products", "product:{id}")
 	aCookie    = textOf("a cookie name", checkCookieName).like(tokenPattern, "currency")
@@ -308,7 +318,7 @@ var matchShape = &shape{
 				listOf("a list of paths", aPath).notEmpty(fillOrDrop),
 			},
 		}, "The path as it is sent, byte for byte, nothing decoded. :name stands for one segment that is not empty, * at the end for any rest: /admin/* matches /admin/ but not /admin."),
-		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like("", "example.com", "*.example.com").folded()).notEmpty(fillOrDrop),
+		entry("hosts", listOf("a list of hosts", textOf("a host", checkHostPattern).like(hostPatterns, "example.com", "*.example.com").folded()).notEmpty(fillOrDrop),
 			"Hosts, in upper or lower case. *.example.com is any name under example.com. A host without a port matches on every port."),
 		entry("methods", listOf("a list of methods", textOf("a method", checkMethod).like("^[!#$%&'*+.^_`|~0-9A-Z-]+$", "GET", "POST")).notEmpty(fillOrDrop),
 			"Methods; GET includes HEAD. Methods besides these two are cached only where they are named, by method and body."),

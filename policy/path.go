@@ -7,8 +7,6 @@ import (
 	"strings"
 )
 
-const pathPattern = `^/([!"$-)+->@-~]*/)?\*?$|^/[!"$-)+->@-~]*$`
-
 // pattern is a compiled path pattern. It is compared with the raw path, byte for
 // byte. Decoding or cleaning the path first would let a route match what the
 // origin, which decodes by rules of its own, takes for something else:
