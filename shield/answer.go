@@ -60,9 +60,11 @@ type objectBody struct {
 	size   int64
 	pos    int64
 	first  []byte      // what was read already to see that it can be read
-	damage func(error) // called once when the rest cannot be read
-	once   sync.Once
-	end    func()
+	damage func(error) // called when the rest cannot be read
+
+	mu     sync.RWMutex // held shared while obj is read: Close waits for that
+	closed bool
+	end    func() // gives obj back
 }
 
 // firstBlock is how much of a long stored body is checked before it is answered with.
@@ -94,8 +96,9 @@ func (b *objectBody) ReadAt(p []byte, off int64) (int, error) {
 	if short {
 		p = p[:b.size-off]
 	}
-	n, err := b.obj.ReadAt(p, off)
+	n, err := b.readObject(p, off)
 	switch {
+	case errors.Is(err, errBodyClosed):
 	case n < len(p):
 		err = fmt.Errorf("%w: at %d: %v", ErrStore, off+int64(n), err)
 		if b.damage != nil {
@@ -109,8 +112,22 @@ func (b *objectBody) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+func (b *objectBody) readObject(p []byte, off int64) (int, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return 0, errBodyClosed
+	}
+	return b.obj.ReadAt(p, off)
+}
+
 func (b *objectBody) Close() error {
-	b.once.Do(b.end)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		b.end()
+	}
 	return nil
 }
 
@@ -119,10 +136,6 @@ func (b *objectBody) Close() error {
 func (s *Shield) serve(ctx context.Context, req *policy.Request, obj Object, d rfc9111.Decision) (*rfc9111.Answer, error) {
 	head := obj.Response()
 	ans := &rfc9111.Answer{Head: head, Decision: s.withTTL(d, head)}
-	if req.Method == "HEAD" {
-		closeObject(obj)
-		return ans, nil
-	}
 	key := req.Keyed.Key
 	if head.Length <= s.opts.MemoryObject {
 		defer closeObject(obj)

@@ -44,5 +44,8 @@ var (
 	ErrLog = errors.New("shield: purge log")
 )
 
+// errBodyClosed ends a read of a body that was closed.
+var errBodyClosed = errors.New("shield: read of a closed body")
+
 // errAbandoned is the cause of a fetch that nobody wants any more.
 var errAbandoned = errors.New("shield: nobody wants the response any more")

@@ -2,6 +2,7 @@ package shield
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -83,9 +84,17 @@ var bestResponse = http.Header{"Cache-Control": {"public, max-age=3600, s-maxage
 // mayStore says whether any response to req could be stored: not when the request
 // or its route forbids it. Nobody should wait for such a request.
 func (s *Shield) mayStore(req *policy.Request) bool {
-	now := s.opts.Now()
+	now, rules := s.opts.Now(), &req.Plan.Rules
 	best := &rfc9111.Response{Status: http.StatusOK, Header: bestResponse, RequestTime: now, ResponseTime: now}
-	return rfc9111.Storable(verdictRequest(req), best, &req.Plan.Rules).Store
+	if rfc9111.Storable(verdictRequest(req), best, rules).Store {
+		return true
+	}
+	for best.Status = range rules.StatusLifetimes {
+		if rfc9111.Storable(verdictRequest(req), best, rules).Store {
+			return true
+		}
+	}
+	return false
 }
 
 func verdictRequest(req *policy.Request) rfc9111.Request {
@@ -211,7 +220,8 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 		s.flights.leave(st)
 		return nil, nil, out.err
 	}
-	if out.kind == passing && !st.leader {
+	forLeader := out.kind == passing || out.asked && !out.onError && !shareable(out.head)
+	if forLeader && !st.leader {
 		s.flights.leave(st)
 		return nil, &another{alone: true}, nil
 	}
@@ -227,7 +237,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	switch out.kind {
 	case passing:
 		stop := context.AfterFunc(ctx, func() { st.f.cancel(context.Cause(ctx)) })
-		body := &seatBody{Reader: out.pass, leave: func() { stop(); s.flights.leave(st) }}
+		body := &seatBody{Reader: out.pass, leave: func() { stop(); st.f.cancel(errAbandoned); s.flights.leave(st) }}
 		return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}, nil, nil
 	case object:
 		return s.arriveObject(req, st, d)
@@ -241,6 +251,9 @@ func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) 
 	switch {
 	case out.onError && !rfc9111.UsableOnError(verdictRequest(req), out.head, now):
 		s.flights.leave(st)
+		if errors.Is(out.err, ErrOriginFailed) {
+			return nil, &another{alone: true}, nil // for the origin's own words about it
+		}
 		return nil, nil, out.err
 	case !out.asked && rfc9111.Judge(verdictRequest(req), out.head, &req.Plan.Rules, now).Reuse != rfc9111.ReuseFresh:
 		s.flights.leave(st)
@@ -272,8 +285,9 @@ func (s *Shield) arriveSharing(st seat, d rfc9111.Decision) *rfc9111.Answer {
 	return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}
 }
 
-// fetchHead answers HEAD from a stored GET, RFC 9110 9.3.2. Nothing stored: it is
-// forwarded as it is and never stored.
+// fetchHead answers HEAD from a stored GET, RFC 9110 9.3.2; the answer is that of
+// the GET, and whoever renders it leaves the body out. Nothing stored: it is forwarded
+// as it is and never stored.
 func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
 	obj, verdict := s.find(req)
 	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {

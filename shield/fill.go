@@ -180,9 +180,7 @@ func (s *Shield) settleValidated(f *flight, obj Object, rep *reply, d rfc9111.De
 	fresh.Tags = f.req.Plan.ResponseTags(f.req.Params, fresh)
 	s.counts.validated.Add(1)
 	d.Shield, d.Status, d.ForwardStatus = rfc9111.TierHit, rfc9111.StatusOK, http.StatusNotModified
-	if v := rfc9111.Storable(verdictRequest(f.req), fresh, &f.req.Plan.Rules); !v.Store {
-		return s.settleRevoked(f, obj, fresh, d, v.Status)
-	}
+	s.weigh(f.req, fresh)
 	if !s.purges.Purged(f.key, fresh) {
 		d.Stored = true
 		if err := s.store.Freshen(f.key, fresh); err != nil {
@@ -193,20 +191,22 @@ func (s *Shield) settleValidated(f *flight, obj Object, rep *reply, d rfc9111.De
 	return s.settleObject(f, obj, fresh, outcome{decision: d, asked: true})
 }
 
-// settleRevoked gives what is stored to the leader for the last time: the 304 said
-// that it may not be stored any more.
-func (s *Shield) settleRevoked(f *flight, obj Object, head *rfc9111.Response, d rfc9111.Decision, why rfc9111.CachingStatus) bool {
-	body := &objectBody{obj: obj, size: head.Length, end: func() { closeObject(obj) }}
-	if err := body.open(); err != nil {
-		closeObject(obj)
-		s.damaged(f.key, err)
-		return false
+// shareable says whether those who waited may have a stored response too, or only
+// the one it was fetched for: not when each use needs a validation of its own,
+// RFC 9111 5.2.2.4, or when it is good for this once.
+func shareable(head *rfc9111.Response) bool {
+	t := &head.Terms
+	return !t.NoCache && t.Lifetime+t.StaleWhileRevalidate > t.InitialAge
+}
+
+// weigh says at the headers of a storable response whether waiting for it is
+// worth anybody's time.
+func (s *Shield) weigh(req *policy.Request, head *rfc9111.Response) {
+	if shareable(head) {
+		s.passes.forget(req.Keyed.Key.Digest())
+	} else {
+		s.avoid(req)
 	}
-	s.forget(f.key)
-	s.rememberPass(f.req, head)
-	d.Status = why
-	s.letGo(f, head, body, d)
-	return true
 }
 
 // trimmed returns head without the fields that the route removes.
@@ -242,12 +242,13 @@ func (s *Shield) receive(f *flight, rep *reply, d rfc9111.Decision, had bool) {
 	head.Header.Del("Age") // it is in the terms
 	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
 	small := s.opts.Listener != nil && head.Length <= s.opts.MemoryObject
-	if !s.flights.claim(f, head.Selection, s.store != nil || small) {
+	c := claim{selection: head.Selection, wanted: s.store != nil || small, open: shareable(head)}
+	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
 		s.letGo(f, head, rep.body, d)
 		return
 	}
-	s.passes.forget(f.key.Digest())
+	s.weigh(f.req, head)
 	s.fill(f, rep, head, d)
 }
 
@@ -260,9 +261,18 @@ func (s *Shield) letGo(f *flight, head *rfc9111.Response, body io.ReadCloser, d 
 	if rb, ok := body.(*replyBody); ok {
 		rb.endless(head.Header.Get("Content-Type"))
 	}
+	head = passedOn(head)
 	if !s.flights.settle(f, outcome{kind: passing, head: head, pass: body, decision: d}) {
 		_ = body.Close()
 	}
+}
+
+// passedOn returns the head of a response that no cache has to do with: without
+// times of its own its Age stays the origin's.
+func passedOn(head *rfc9111.Response) *rfc9111.Response {
+	h := *head
+	h.RequestTime, h.ResponseTime = time.Time{}, time.Time{}
+	return &h
 }
 
 // rememberPass makes the requests of the next while go alone, if it is the
@@ -307,7 +317,7 @@ func (s *Shield) fill(f *flight, rep *reply, head *rfc9111.Response, d rfc9111.D
 		d.Stored, d.Shield = true, rfc9111.TierCached
 	}
 	f.body.begin(w, head.Length, s.opts.MemoryObject)
-	if !s.flights.settle(f, outcome{kind: sharing, head: head, decision: d}) {
+	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d}) {
 		return // it overran; what was begun is freed when it drains
 	}
 	size, storing, err := s.copyBody(f, rep.body, w, head.Length)

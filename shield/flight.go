@@ -38,6 +38,7 @@ type flight struct {
 	barred    bool // was taken off the list for good
 	claimed   bool // its headers are known and may be shared: selection is valid
 	selection rfc9111.Selection
+	open      bool // claimed, and what it fetches is for newcomers too
 	settled   bool
 	ended     bool
 	wanted    bool    // a cache wants the body: it is fetched without readers too
@@ -223,7 +224,7 @@ func (t *flights) findLocked(k ticket) *flight {
 			continue
 		}
 		if f.claimed {
-			if f.selection.Matches(k.req.Header) {
+			if f.open && f.selection.Matches(k.req.Header) {
 				return f
 			}
 			known = append(slices.Clip(known), f.selection)
@@ -250,16 +251,22 @@ func sameVariant(known []rfc9111.Selection, a, b *policy.Request) bool {
 	return true
 }
 
-// claim says that f's headers are known and its body may be shared and stored. It
-// is false when another flight is already doing that for the same variant, and for
-// flights of clients that wait for nobody also when the key has too many variants.
-// wanted says whether a cache wants the body.
-func (t *flights) claim(f *flight, sel rfc9111.Selection, wanted bool) bool {
+// A claim is what the headers of a storable response say about its flight.
+type claim struct {
+	selection rfc9111.Selection
+	open      bool // others may have the response too
+	wanted    bool // a cache wants the body
+}
+
+// claim says that f's headers are known and its body may be stored. It is false
+// when another flight is already storing the same variant, and for flights of
+// clients that wait for nobody also when the key has too many variants.
+func (t *flights) claim(f *flight, c claim) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	slot := t.slots[f.key.Bytes()]
 	for _, o := range slot {
-		if o != f && o.claimed && o.selection == sel {
+		if o != f && o.claimed && o.selection == c.selection {
 			return false
 		}
 	}
@@ -269,7 +276,7 @@ func (t *flights) claim(f *flight, sel rfc9111.Selection, wanted bool) bool {
 		}
 		t.listLocked(f)
 	}
-	f.claimed, f.selection, f.wanted = true, sel, wanted
+	f.claimed, f.selection, f.open, f.wanted = true, c.selection, c.open, c.wanted
 	return true
 }
 

@@ -36,7 +36,9 @@ func check(resp *http.Response, out *outgoing, asked, answered time.Time) (*repl
 		ResponseTime: answered,
 		Length:       resp.ContentLength,
 	}
-	h.Del("Content-Length") // Length says it
+	if out.method != http.MethodHead {
+		h.Del("Content-Length") // Length says it
+	}
 	if h.Get("Date") == "" {
 		h.Set("Date", answered.UTC().Format(http.TimeFormat)) // RFC 9110 6.6.1
 	}
@@ -58,7 +60,7 @@ func checkStatus(resp *http.Response, out *outgoing) error {
 		switch {
 		case out.upgrade == "":
 			return refuse("was not asked for")
-		case !strings.EqualFold(resp.Header.Get("Upgrade"), out.upgrade):
+		case !listed(out.upgrade, resp.Header.Get("Upgrade")):
 			return refuse("to another protocol than asked for")
 		}
 	case s < 200 || s > 599:
@@ -69,6 +71,16 @@ func checkStatus(resp *http.Response, out *outgoing) error {
 		return refuse("was not asked for")
 	}
 	return nil
+}
+
+// listed says whether one of the protocols in a comma-separated list is p.
+func listed(list, p string) bool {
+	for one := range strings.SplitSeq(list, ",") {
+		if strings.EqualFold(strings.TrimSpace(one), p) {
+			return p != ""
+		}
+	}
+	return false
 }
 
 // isToken says whether name is a field name, RFC 9110 5.1.

@@ -58,7 +58,7 @@ func forPass(req *policy.Request) *outgoing {
 		return out
 	}
 	h.Set("X-Forwarded-For", req.Client)
-	if up := req.Header.Get("Upgrade"); up != "" && req.Method == http.MethodGet {
+	if up := req.Header.Get("Upgrade"); up != "" {
 		out.upgrade = up
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", up)

@@ -23,6 +23,7 @@ func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answ
 		return nil, err
 	}
 	s.invalidate(req, ans.Head)
+	ans.Head = passedOn(ans.Head)
 	return ans, nil
 }
 
@@ -40,6 +41,7 @@ func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.V
 	if st := rfc9111.Storable(verdictRequest(req), ans.Head, &req.Plan.Rules); !st.Store {
 		ans.Decision.Status = st.Status
 	}
+	ans.Head = passedOn(ans.Head)
 	return ans, nil
 }
 

@@ -18,10 +18,16 @@ type Rule struct {
 
 type ruleKind byte
 
-const ruleURL ruleKind = 'u' // text is a keying.Digest
+const (
+	ruleURL ruleKind = 'u' // text is a keying.Digest
+	ruleAll ruleKind = 'a' // without text
+)
 
 // URLRule names every key of one URL, by the digest that [keying.Key.Base] returns.
 func URLRule(base keying.Digest) Rule { return Rule{ruleURL, string(base[:])} }
+
+// AllRule names everything.
+func AllRule() Rule { return Rule{kind: ruleAll} }
 
 func (r Rule) encode() []byte { return append([]byte{byte(r.kind)}, r.text...) }
 
@@ -30,6 +36,9 @@ func (r Rule) encode() []byte { return append([]byte{byte(r.kind)}, r.text...) }
 func parseRule(src []byte) (Rule, error) {
 	if len(src) == 1+len(keying.Digest{}) && ruleKind(src[0]) == ruleURL {
 		return Rule{ruleURL, string(src[1:])}, nil
+	}
+	if string(src) == string(ruleAll) {
+		return AllRule(), nil
 	}
 	return Rule{}, fmt.Errorf("%w: unknown rule of %d bytes", ErrLog, len(src))
 }
@@ -138,6 +147,11 @@ func (p *Purges) enforce(rules []Rule) (first uint64) {
 
 func (p *Purges) putLocked(epoch uint64, r Rule) {
 	if epoch <= p.floor {
+		return
+	}
+	if r.kind == ruleAll {
+		p.floor = epoch
+		p.dropLocked(epoch)
 		return
 	}
 	base := keying.Digest([]byte(r.text))

@@ -74,13 +74,14 @@ func (b *replyBody) Write(p []byte) (int, error) {
 	return w.Write(p)
 }
 
+// Close may be called while a Read is in progress, and ends it.
 func (b *replyBody) Close() error {
+	b.cancel(errBodyClosed)
 	err := b.src.Close()
 	b.once.Do(func() {
 		if b.unhook != nil {
 			b.unhook()
 		}
-		b.cancel(nil)
 		b.done()
 	})
 	return err
