@@ -21,10 +21,11 @@ func (d Decision) Apply(h http.Header, region string) {
 	if d.Shield != NotAsked {
 		tiers += ", sc=" + string(d.Shield)
 	}
-	h["X-Cache"] = []string{string(d.Use)}
-	h["X-Cache-Tier"] = []string{tiers}
-	h["X-Caching-Status"] = []string{string(d.Status)}
-	h["Cache-Status"] = []string{string(d.cacheStatus(h["Cache-Status"], region))}
+	values := []string{string(d.Use), tiers, string(d.Status), string(d.cacheStatus(h["Cache-Status"], region))}
+	h["X-Cache"] = values[0:1:1]
+	h["X-Cache-Tier"] = values[1:2:2]
+	h["X-Caching-Status"] = values[2:3:3]
+	h["Cache-Status"] = values[3:4:4]
 }
 
 // settled returns d without contradictions.
@@ -94,7 +95,11 @@ func (d *Decision) appendMember(out []byte, use TierUse, nearest bool) []byte {
 		}
 	}
 	if use == TierHit && d.HasTTL {
-		out = strconv.AppendInt(append(out, "; ttl="...), int64(d.TTL/time.Second), 10)
+		ttl := d.TTL / time.Second
+		if d.TTL < ttl*time.Second {
+			ttl-- // half a second stale is stale
+		}
+		out = strconv.AppendInt(append(out, "; ttl="...), int64(ttl), 10)
 	}
 	if use == TierCached {
 		out = append(out, "; stored"...)

@@ -8,7 +8,8 @@ import (
 )
 
 // Invalidates returns the request targets (absolute URIs) that a response to an unsafe method invalidates, RFC 9111 4.4:
-// the request's own, and Location and Content-Location of the same origin. target is the request's absolute URI.
+// the request's own, and Location and Content-Location of the same origin. target is the request's absolute URI. A method that the route caches is safe by the
+// route's word: its answers invalidate nothing, and this is not asked.
 func Invalidates(method, target string, status int, h http.Header) []string {
 	if safe(method) || status < 200 || status >= 400 {
 		return nil

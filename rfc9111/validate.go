@@ -85,7 +85,7 @@ func strongEqual(a, b string) bool {
 // private, a Vary on further fields. Then the origin has to be asked again without condition.
 // Tags are stored's; the epoch is the 304's.
 func Freshen(req Request, stored, notModified *Response, rules *Rules) (fresh *Response, ok bool) {
-	if !names(notModified.Header, stored.Header) || !stored.Selection.covers(notModified.Header["Vary"]) {
+	if !identifies(notModified.Header, stored.Header) || !stored.Selection.covers(notModified.Header["Vary"]) {
 		return nil, false
 	}
 	merged := mergedHeader(stored, notModified)
@@ -109,18 +109,18 @@ func Freshen(req Request, stored, notModified *Response, rules *Rules) (fresh *R
 	return &r, true
 }
 
-// names says whether a 304 is about the stored response, RFC 9111 4.3.4. The
+// identifies says whether a 304 is about the stored response, RFC 9111 4.3.4. The
 // request named only stored's validators, so a 304 without any is about it,
 // and so is one whose entity tag is equal in the weak comparison: servers that code a
 // body on the fly weaken the tag of the 200 and not that of the 304.
-func names(h, stored http.Header) bool {
+func identifies(h, stored http.Header) bool {
 	if len(h["Etag"]) > 0 {
 		tag, ok := entityTag(h)
 		if !ok {
 			return false
 		}
-		if kept, ok := entityTag(stored); ok {
-			return weakEqual(tag, kept)
+		if own, ok := entityTag(stored); ok {
+			return weakEqual(tag, own)
 		}
 		// An entity tag that is new: the date must vouch for it.
 		return len(h["Last-Modified"]) > 0 && sameTime(h, stored, "Last-Modified")
@@ -143,14 +143,12 @@ func mergedHeader(stored, notModified *Response) http.Header {
 	if out == nil {
 		out = http.Header{}
 	}
+	_, tagged := entityTag(stored.Header)
 	for name, values := range EndToEnd(notModified.Header) {
-		if !updatable(name) {
-			continue
+		// A tag is equal but for weakness, and stored's fits the stored bytes.
+		if updatable(name) && !(tagged && name == "Etag") {
+			out[name] = values
 		}
-		if _, had := entityTag(stored.Header); had && name == "Etag" {
-			continue // it is equal but for weakness, and stored's fits the stored bytes
-		}
-		out[name] = values
 	}
 	// Without a Date the 304 is as old as its arrival, RFC 9110 6.6.1.
 	if _, ok := fieldTime(notModified.Header, "Date"); !ok {

@@ -2,7 +2,6 @@ package rfc9111
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 	"net/http"
 	"slices"
 	"strings"
@@ -171,14 +170,11 @@ func appendNormal(out []byte, name string, lines []string) []byte {
 	case "Accept-Encoding":
 		return appendCodings(out, lines)
 	case "Cookie", "Authorization", "User-Agent", "Referer", "Origin":
-		// Not lists: their inner whitespace may mean something. The length of each
-		// line keeps two lines apart from one with a comma.
-		if len(lines) == 1 {
-			return append(out, trimOWS(lines[0])...)
-		}
-		for _, line := range lines {
-			out = binary.AppendUvarint(out, uint64(len(line)))
-			out = append(out, line...)
+		// Not lists: their inner whitespace may mean something. No value holds a
+		// line feed, so two lines never equal one.
+		out = append(out, trimOWS(lines[0])...)
+		for _, line := range lines[1:] {
+			out = append(append(out, '\n'), trimOWS(line)...)
 		}
 		return out
 	}
@@ -216,12 +212,26 @@ func cutMember(s string) (member, rest string) {
 	return trimOWS(s), ""
 }
 
+var codings = [...]string{"br", "gzip", "zstd"}
+
+// codingIndex finds a coding in codings, x-gzip included, RFC 9110 8.4.1.3; -1 if it is another.
+func codingIndex(coding string) int {
+	if len(coding) == len("x-gzip") && strings.EqualFold(coding, "x-gzip") {
+		coding = "gzip"
+	}
+	for i, name := range codings {
+		if len(coding) == len(name) && strings.EqualFold(coding, name) {
+			return i
+		}
+	}
+	return -1
+}
+
 // appendCodings reduces Accept-Encoding to the codings that an origin is ever asked for:
 // br, gzip and zstd. Weights only order what the client can read anyway.
 func appendCodings(out []byte, lines []string) []byte {
 	const unsaid, refused, accepted = 0, 1, 2
-	names := [...]string{"br", "gzip", "zstd"}
-	var said [len(names)]int
+	var said [len(codings)]int
 	others := refused
 	for _, line := range lines {
 		for line != "" {
@@ -232,19 +242,15 @@ func appendCodings(out []byte, lines []string) []byte {
 			if zeroWeight(weight) {
 				verdict = refused
 			}
-			coding = trimOWS(coding)
-			if coding == "*" {
+			if coding = trimOWS(coding); coding == "*" {
 				others = verdict
-			}
-			for i, name := range names {
-				if strings.EqualFold(coding, name) || name == "gzip" && strings.EqualFold(coding, "x-gzip") {
-					said[i] = verdict
-				}
+			} else if i := codingIndex(coding); i >= 0 {
+				said[i] = verdict
 			}
 		}
 	}
 	mark := len(out)
-	for i, name := range names {
+	for i, name := range codings {
 		if said[i] == accepted || said[i] == unsaid && others == accepted {
 			if len(out) > mark {
 				out = append(out, ',')
@@ -257,6 +263,9 @@ func appendCodings(out []byte, lines []string) []byte {
 
 // zeroWeight says whether a parameter is a weight of zero, RFC 9110 12.4.2.
 func zeroWeight(param string) bool {
+	if param == "" {
+		return false
+	}
 	name, value, _ := strings.Cut(trimOWS(param), "=")
 	if !strings.EqualFold(trimOWS(name), "q") {
 		return false
