@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// nodeFlags say which running node a command asks.
+type nodeFlags struct {
+	Admin nodeURL `default:"127.0.0.1:8081" placeholder:"URL" help:"Admin listener of the node: a URL, or HOST:PORT (default: ${default})."`
+	Token string  `placeholder:"TOKEN" help:"Its admin token."`
+}
+
+// nodeURL is a node's admin listener. It also takes the form in which serve is
+// told to listen, since both read WEIR_ADMIN.
+type nodeURL string
+
+// UnmarshalText parses a URL or an address.
+func (u *nodeURL) UnmarshalText(text []byte) error {
+	given := string(text)
+	if !strings.Contains(given, "://") {
+		var listen address
+		if err := listen.UnmarshalText(text); err != nil {
+			return fmt.Errorf("%q is neither a URL nor HOST:PORT", given)
+		}
+		host, port, _ := net.SplitHostPort(given)
+		if host == "" || host == "0.0.0.0" || host == "::" {
+			host = "localhost"
+		}
+		*u = nodeURL("http://" + net.JoinHostPort(host, port))
+		return nil
+	}
+	parsed, err := url.Parse(given)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || strings.Trim(parsed.Path, "/") != "" || parsed.RawQuery != "" {
+		return fmt.Errorf("%q is not the URL of an admin listener; write http://HOST:PORT", given)
+	}
+	*u = nodeURL(parsed.Scheme + "://" + parsed.Host)
+	return nil
+}
+
+// maxAnswer bounds what a node's answer may take here, in bytes.
+const maxAnswer = 64 << 20
+
+// get asks the node for path and returns the body of its answer.
+func (f *nodeFlags) get(ctx context.Context, con console, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(f.Admin)+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	token := f.Token
+	if token == "" {
+		token = con.env("WEIR_ADMIN_TOKEN") // what the node itself reads
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	transport := &http.Transport{Proxy: nil, DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return nil, unreachable(string(f.Admin), err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", f.Admin, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, refusal(string(f.Admin)+path, resp.StatusCode, body)
+	}
+	return body, nil
+}
+
+func unreachable(node string, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	failed := fmt.Errorf("no answer from %s: %w", node, err)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return advised{failed, "No node has its admin listener there. Start one with weir serve, or name it with --admin."}
+	}
+	return failed
+}
+
+// refusal is the error that a node answered with.
+func refusal(at string, status int, body []byte) error {
+	var answer struct {
+		Error struct{ Message, Hint string }
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Error.Message == "" {
+		return fmt.Errorf("%s answered with status %d; is it the admin listener of a weir node?", at, status)
+	}
+	failed := fmt.Errorf("%s: %s", at, answer.Error.Message)
+	switch {
+	case status == http.StatusUnauthorized:
+		return advised{failed, "Give the token with --token, or as WEIR_TOKEN."}
+	case answer.Error.Hint != "":
+		return advised{failed, answer.Error.Hint}
+	}
+	return failed
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// listen opens the listener of a flag; what is in its error message.
+func listen(ctx context.Context, what, flag string, at address) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", string(at))
+	if err == nil {
+		return listener, nil
+	}
+	failed := fmt.Errorf("cannot listen for %s on %s: %w", what, at, errors.Unwrap(err))
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, advised{failed, fmt.Sprintf("Another program listens there. End it, or choose another address with %s.", flag)}
+	case errors.Is(err, syscall.EACCES):
+		return nil, advised{failed, fmt.Sprintf("Ports below 1024 need the capability CAP_NET_BIND_SERVICE. Choose another port with %s, or grant it.", flag)}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, advised{failed, fmt.Sprintf("No interface of this machine has that address. Choose another with %s.", flag)}
+	}
+	return nil, failed
+}
+
+// maxConnections is how many client connections are taken at a time: half of the
+// file descriptors that the process may have, because a request can need one
+// towards the origin, and the disk tier must never run out of them.
+func maxConnections() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 4096
+	}
+	return int(min(limit.Cur, 1<<20) / 2)
+}

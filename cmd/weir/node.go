@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"weir/api"
+	"weir/keying"
+	"weir/l1"
+	"weir/l2"
+	"weir/policy"
+	"weir/rfc9111"
+	"weir/shield"
+)
+
+// node is the tiers of one process, wired together: the door asks l1, l1 asks the
+// shield, the shield asks the disk tier and the origins.
+type node struct {
+	log    *zap.Logger
+	live   *policy.Live
+	purges *shield.Purges
+	store  *l2.Store
+	shield *shield.Shield
+	memory *l1.Tier
+	door   *api.Door
+}
+
+// nodeOptions are what a node is made of.
+type nodeOptions struct {
+	region         string
+	folder         string
+	l1Size, l2Size int64
+	disabled       bool // nothing is cached
+	now            func() time.Time
+	log            *zap.Logger
+}
+
+// openNode opens the data folder and puts the tiers on top of it.
+func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
+	n := &node{log: o.log, live: policy.NewLive(table)}
+	report := func(err error) { o.log.Warn("trouble in the background", zap.Error(err)) }
+	n.store, err = l2.Open(o.folder, l2.Options{MaxBytes: o.l2Size, Report: report})
+	if err != nil {
+		return nil, folderAdvice(o.folder, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.store.Close())
+		}
+	}()
+	if n.purges, err = shield.NewPurges(n.store.Log()); err != nil {
+		return nil, err
+	}
+	filled := new(lateListener)
+	n.shield = shield.New(shieldStore{n.store}, n.purges, shield.Options{Listener: filled, Now: o.now, Report: report})
+	if n.memory, err = l1.New(n.shield, n.purges, l1.Options{MaxBytes: o.l1Size, Now: o.now}); err != nil {
+		return nil, errors.Join(err, n.shield.Close(context.Background()))
+	}
+	filled.tier.Store(n.memory)
+	n.shield.SetTable(table)
+	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
+		Region: o.region, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled },
+	})
+	return n, nil
+}
+
+// lateListener is the memory tier for a shield that has to be made first.
+type lateListener struct{ tier atomic.Pointer[l1.Tier] }
+
+// Filled hands over a whole body.
+func (l *lateListener) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
+	if tier := l.tier.Load(); tier != nil {
+		tier.Filled(key, resp, body)
+	}
+}
+
+// Dropped says that a key is out of date.
+func (l *lateListener) Dropped(key keying.Key) {
+	if tier := l.tier.Load(); tier != nil {
+		tier.Dropped(key)
+	}
+}
+
+// use puts a table in force. The shield knows its origins first, so that no
+// request comes with an origin that is not there.
+func (n *node) use(table *policy.Table) {
+	n.shield.SetTable(table)
+	n.live.Swap(table)
+}
+
+// clear forgets everything that is cached.
+func (n *node) clear() error {
+	_, err := n.purges.Add(shield.AllRule())
+	n.memory.Clear()
+	return err
+}
+
+// close ends upgraded connections, fills and tiers, from the client inwards. Fills
+// still running when ctx ends are cut off.
+func (n *node) close(ctx context.Context) error {
+	n.door.Close()
+	if err := n.shield.Close(ctx); err != nil {
+		n.log.Warn("fills were cut off", zap.Error(err))
+	}
+	n.memory.Close()
+	return n.store.Close()
+}

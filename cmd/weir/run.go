@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"weir/api"
+	"weir/policy"
+)
+
+// service is one running "weir serve".
+type service struct {
+	*serveCommand
+	con  console
+	log  *zap.Logger
+	node atomic.Pointer[node] // nil while the disk tier is loaded
+
+	state  atomic.Pointer[string] // why the node takes no requests; nil when it does
+	policy atomic.Pointer[api.PolicyState]
+	began  time.Time
+
+	running sync.WaitGroup // servers and watchers
+	failed  chan error     // a server that ended by itself
+}
+
+// serve runs a node until ctx ends or a signal comes.
+func (c *serveCommand) serve(ctx context.Context, con console) error {
+	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), began: time.Now(), failed: make(chan error, 2)}
+	defer func() { _ = s.log.Sync() }() // a terminal cannot be synced
+	s.limitMemory()
+	ctx, stop := untilTold(ctx, s.log)
+	defer stop()
+
+	table, watch, stopDemo, err := s.source()
+	if err != nil {
+		return err
+	}
+	defer stopDemo()
+	s.notReady("the disk tier is being loaded")
+	clients, err := listen(ctx, "clients", "--listen", c.Listen)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = clients.Close() }() // closed already after a drain
+	adminListener, err := listen(ctx, "administration", "--admin", c.Admin)
+	if err != nil {
+		return err
+	}
+	admin := s.startAdmin(adminListener)
+	defer func() {
+		_ = admin.Close()
+		s.running.Wait()
+	}()
+	loading := time.Now()
+	n, err := s.load(table)
+	if err != nil {
+		return err
+	}
+	watchCtx, stopWatch := context.WithCancel(ctx)
+	defer stopWatch()
+	s.follow(watchCtx, watch, n)
+	server := s.startClients(clients, n)
+	s.state.Store(nil)
+	s.announce(clients.Addr(), adminListener.Addr(), n, time.Since(loading))
+
+	select {
+	case <-ctx.Done():
+	case err = <-s.failed:
+	}
+	stopWatch()
+	return errors.Join(err, s.drain(server, n))
+}
+
+// source makes the first policy table: from an origin's URL, a file, or the demo.
+// stop ends the demo's origin.
+func (s *service) source() (table *policy.Table, watch *policyWatch, stop func(), err error) {
+	stop = func() {}
+	var src []byte
+	switch {
+	case s.Policy != "":
+		watch, table, src, err = newPolicyWatch(s.Policy, s.log)
+	case s.Demo:
+		var url string
+		if url, stop, err = startDemo(); err != nil {
+			return nil, nil, nil, err
+		}
+		src = demoPolicy(url)
+		table, err = policy.Compile("the demo's policy", src)
+	default:
+		if table, err = policy.ForOrigin(s.Origin); err != nil {
+			err = usageError{err}
+		}
+	}
+	if err != nil {
+		stop()
+		return nil, nil, nil, err
+	}
+	s.show(table, src)
+	return table, watch, stop, nil
+}
+
+// show makes a policy the one that the admin listener shows.
+func (s *service) show(table *policy.Table, src []byte) {
+	s.policy.Store(&api.PolicyState{Version: table.Version, Source: src})
+}
+
+// load opens the tiers.
+func (s *service) load(table *policy.Table) (*node, error) {
+	n, err := openNode(table, nodeOptions{
+		region: s.Region, folder: s.folder(), l1Size: int64(s.L1Size), l2Size: int64(s.L2Size),
+		disabled: s.Dev && !s.Cache, now: s.con.now, log: s.log,
+	})
+	if err == nil {
+		s.node.Store(n)
+	}
+	return n, err
+}
+
+// follow reloads the policy when its file changes or SIGHUP comes.
+func (s *service) follow(ctx context.Context, watch *policyWatch, n *node) {
+	hangup, stop := hangups()
+	s.running.Go(func() {
+		defer stop()
+		if watch == nil {
+			for {
+				select {
+				case <-hangup:
+					s.log.Info("SIGHUP: there is no policy file to reload")
+				case <-ctx.Done():
+					return
+				}
+			}
+		}
+		watch.apply = func(table *policy.Table, src []byte) {
+			n.use(table)
+			s.show(table, src)
+			if s.Dev && s.Cache {
+				if err := n.clear(); err != nil {
+					s.log.Error("the cache is cleared only until the next start", zap.Error(err))
+				}
+			}
+		}
+		watch.run(ctx, hangup)
+	})
+}
+
+func (s *service) startAdmin(listener net.Listener) *http.Server {
+	handler := api.NewAdmin(api.AdminOptions{
+		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats,
+		Policy: func() api.PolicyState { return *s.policy.Load() },
+	})
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	s.start("the admin listener", server, listener)
+	return server
+}
+
+func (s *service) startClients(listener net.Listener, n *node) *http.Server {
+	server := api.NewServer(n.door, s.log)
+	s.start("the client listener", server, api.Guard(api.Limit(listener, maxConnections()), api.GuardOptions{Region: s.Region}))
+	return server
+}
+
+// start serves until the server is closed. Anything else that ends it ends the node.
+func (s *service) start(what string, server *http.Server, listener net.Listener) {
+	s.running.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.failed <- fmt.Errorf("%s broke: %w", what, err)
+		}
+	})
+}
+
+func (s *service) notReady(why string) { s.state.Store(&why) }
+
+func (s *service) ready() error {
+	if why := s.state.Load(); why != nil {
+		return errors.New(*why)
+	}
+	return nil
+}
+
+// drain stops accepting, lets running responses finish, and closes the tiers. All
+// of it together takes little more than the drain timeout.
+func (s *service) drain(server *http.Server, n *node) error {
+	s.notReady("it is being stopped")
+	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		s.log.Warn("responses were cut off", zap.Int64("running", n.door.Stats().Active))
+		_ = server.Close()
+	}
+	if err := n.close(ctx); err != nil {
+		return fmt.Errorf("close the disk tier: %w", err)
+	}
+	s.log.Info("ended")
+	return nil
+}
+
+// limitMemory keeps the process below its container's memory limit, unless
+// GOMEMLIMIT says otherwise: the collector then works harder instead of the
+// process being killed.
+func (s *service) limitMemory() {
+	limit := containerMemory(os.DirFS("/"))
+	if limit == 0 || s.con.env("GOMEMLIMIT") != "" {
+		return
+	}
+	debug.SetMemoryLimit(limit / 10 * 9)
+	if int64(s.L1Size) > limit/2 {
+		s.log.Warn("the memory tier may take more than half of the container's memory",
+			zap.Stringer("l1-size", s.L1Size), zap.Stringer("container", size(limit)))
+	}
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// serveCommand runs a node.
+type serveCommand struct {
+	Origin string `group:"source" placeholder:"URL" help:"Cache this origin; its response headers decide what is kept."`
+	Policy string `group:"source" placeholder:"FILE" help:"Cache the origins of this policy file; it says per route what is kept. Read again on SIGHUP and when it changes."`
+	Demo   bool   `group:"source" help:"Cache a small built-in origin, and print requests to try."`
+
+	Listen       address       `group:"traffic" default:":8080" help:"Where clients are served."`
+	Region       string        `group:"traffic" default:"local" help:"Name of this node's region, in cache-status and via."`
+	DrainTimeout time.Duration `group:"traffic" default:"10s" help:"How long a stopping node lets running responses finish."`
+
+	Data   string `group:"tiers" placeholder:"\"weir-data\"" help:"Folder of the disk tier. With --demo, weir-demo-data by default."`
+	L1Size size   `name:"l1-size" group:"tiers" default:"256MiB" help:"Budget of the memory tier."`
+	L2Size size   `name:"l2-size" group:"tiers" default:"10GiB" help:"Budget of the disk tier."`
+
+	Admin      address `group:"operation" default:"127.0.0.1:8081" help:"Where /healthz, /readyz, /metrics and /v1 are served."`
+	AdminToken string  `group:"operation" placeholder:"TOKEN" help:"Bearer token that the admin listener asks for; needed beyond loopback. Better given as WEIR_ADMIN_TOKEN: other users can see command lines."`
+
+	LogLevel  logLevel  `group:"operation" default:"info" help:"Lowest level that is logged: debug, info, warn or error."`
+	LogFormat logFormat `group:"operation" default:"console" help:"console for people, json for machines."`
+
+	Dev   bool `group:"development" help:"Development mode: nothing is cached, every answer says disabled."`
+	Cache bool `group:"development" help:"With --dev, cache after all, and clear the cache when the policy changes."`
+}
+
+var serveGroups = []kong.Group{
+	{Key: "source", Title: "What to cache, one of:"},
+	{Key: "traffic", Title: "Traffic:"},
+	{Key: "tiers", Title: "Tiers:"},
+	{Key: "operation", Title: "Operation:"},
+	{Key: "development", Title: "Development:"},
+}
+
+// Help is the long description in --help.
+func (serveCommand) Help() string {
+	return `Runs until SIGTERM or SIGINT: then it stops accepting, lets running responses finish for --drain-timeout, and
+closes the disk tier. A second signal ends it at once. SIGHUP reads the policy file again; a file with a
+mistake in it changes nothing and every mistake is logged.
+
+What was stored survives a restart, a crash included. The memory tier holds its budget in bodies and
+headers; plan for about twice that in all, and give GOMEMLIMIT to hold the process to a limit.`
+}
+
+// Run serves until it is told to stop.
+func (c *serveCommand) Run(ctx context.Context, con console) error {
+	if err := c.check(); err != nil {
+		return usageError{err}
+	}
+	return c.serve(ctx, con)
+}
+
+// check refuses what cannot mean anything.
+func (c *serveCommand) check() error {
+	sources := 0
+	for _, given := range []bool{c.Origin != "", c.Policy != "", c.Demo} {
+		if given {
+			sources++
+		}
+	}
+	switch {
+	case sources == 0:
+		return advised{errors.New("nothing to cache"), `Give an origin:        weir serve --origin http://127.0.0.1:3000
+or a policy file:      weir serve --policy policy.json
+or see it work first:  weir serve --demo`}
+	case sources > 1:
+		return advised{errors.New("--origin, --policy and --demo exclude each other"), `A policy file names its own origins, under "origins".`}
+	case c.Cache && !c.Dev:
+		return advised{errors.New("--cache means something only with --dev"), "Without --dev the cache is on; leave --cache out."}
+	case !c.Admin.loopback() && c.AdminToken == "":
+		return advised{fmt.Errorf("--admin %s can be reached from other machines and has no --admin-token", c.Admin),
+			"Whoever reaches the admin listener can read and change this node.\nSet WEIR_ADMIN_TOKEN, or listen on loopback: --admin 127.0.0.1:8081"}
+	case c.L1Size <= 0:
+		return errors.New("--l1-size must be more than 0")
+	case c.L2Size <= 0:
+		return errors.New("--l2-size must be more than 0")
+	case c.DrainTimeout < 0:
+		return errors.New("--drain-timeout must not be negative")
+	}
+	return nil
+}
+
+// folder is the data folder. The demo has its own, so that its pages are never
+// taken for those of an origin.
+func (c *serveCommand) folder() string {
+	switch {
+	case c.Data != "":
+		return c.Data
+	case c.Demo:
+		return "weir-demo-data"
+	}
+	return "weir-data"
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"weir/api"
+	"weir/l1"
+	"weir/l2"
+	"weir/rfc9111"
+	"weir/shield"
+)
+
+// nodeStats is what /v1/stats answers.
+type nodeStats struct {
+	Version string        `json:"version"`
+	Region  string        `json:"region"`
+	Policy  string        `json:"policy"`
+	Uptime  int64         `json:"uptimeSeconds"`
+	Ready   bool          `json:"ready"`
+	Door    api.DoorStats `json:"door"`
+	L1      l1.Stats      `json:"l1"`
+	Shield  shield.Stats  `json:"shield"`
+	L2      l2.Stats      `json:"l2"`
+}
+
+// stats collects the counters of all tiers.
+func (s *service) stats() any {
+	all := nodeStats{
+		Version: buildVersion(), Region: s.Region, Policy: s.policy.Load().Version,
+		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
+	}
+	if n := s.node.Load(); n != nil {
+		all.Door, all.L1, all.Shield, all.L2 = n.door.Stats(), n.memory.Stats(), n.shield.Stats(), n.store.Stats()
+	}
+	return all
+}
+
+// statsCommand prints a node's counters.
+type statsCommand struct {
+	nodeFlags
+	JSON bool `name:"json" help:"Print the answer of /v1/stats as it is."`
+}
+
+// Run prints the counters for people, or all of them as JSON.
+func (c *statsCommand) Run(ctx context.Context, con console) error {
+	body, err := c.get(ctx, con, "/v1/stats")
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		_, err := con.out.Write(body)
+		return err
+	}
+	var all nodeStats
+	if err := json.Unmarshal(body, &all); err != nil {
+		return fmt.Errorf("the answer of %s is not what weir nodes answer: %w", c.Admin, err)
+	}
+	return all.print(con.out)
+}
+
+// print writes a line for each part of the node.
+func (n *nodeStats) print(w io.Writer) error {
+	byUse := make(map[rfc9111.Use]uint64)
+	total := uint64(0)
+	for _, r := range n.Door.Requests {
+		byUse[r.Use] += r.Count
+		total += r.Count
+	}
+	cached := byUse[rfc9111.Hit] + byUse[rfc9111.Stale]
+	state := "ready"
+	if !n.Ready {
+		state = "not ready"
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "node\t%s, region %s, up %v, %s\n", n.Version, n.Region, time.Duration(n.Uptime)*time.Second, state)
+	fmt.Fprintf(t, "requests\t%d: %d hit, %d stale, %d miss, %d bypass; %.1f %% from the cache\n",
+		total, byUse[rfc9111.Hit], byUse[rfc9111.Stale], byUse[rfc9111.Miss], byUse[rfc9111.Bypass], percent(cached, total))
+	fmt.Fprintf(t, "clients\t%d requests running, %d upgraded connections, %d broken off, %s sent\n",
+		n.Door.Active, n.Door.Upgrades, n.Door.Aborted, roughly(int64(n.Door.BytesSent)))
+	fmt.Fprintf(t, "memory\t%d objects in %s; %d hits, %d stale, %d misses\n",
+		n.L1.Objects, roughly(n.L1.Bytes), n.L1.Hits, n.L1.Stale, n.L1.Misses)
+	fmt.Fprintf(t, "disk\t%d objects in %s of %s; %d hits, %d misses, %d damaged\n",
+		n.L2.Objects, roughly(n.L2.Disk), roughly(n.L2.Budget), n.L2.Hits, n.L2.Misses, n.L2.Damaged)
+	fmt.Fprintf(t, "origins\t%d requests, %d of them again; %d answers shared, %d revalidated; %d flights, %d waiting\n",
+		n.Shield.OriginRequests, n.Shield.Retries, n.Shield.Collapsed, n.Shield.Validated, n.Shield.Flights, n.Shield.Waiters)
+	for _, u := range n.Shield.Upstreams {
+		state := "up"
+		if !u.Up {
+			state = "down"
+		}
+		fmt.Fprintf(t, "\t%s %s: %s, %d requests\n", u.Origin, u.URL, state, u.Requests)
+	}
+	return t.Flush()
+}
+
+func percent(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
+
+// roughly is a number of bytes for people.
+func roughly(bytes int64) string {
+	for _, u := range sizeUnits[:4] {
+		if bytes >= u.bytes {
+			return fmt.Sprintf("%.1f %s", float64(bytes)/float64(u.bytes), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", bytes)
+}

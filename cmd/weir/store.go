@@ -1,0 +1,34 @@
+package main
+
+import (
+	"net/http"
+
+	"weir/keying"
+	"weir/l2"
+	"weir/rfc9111"
+	"weir/shield"
+)
+
+// shieldStore is the disk tier as the shield declares it. It exists because a nil
+// pointer in an interface is not a nil interface.
+type shieldStore struct{ *l2.Store }
+
+var _ shield.Store = shieldStore{}
+
+// Lookup returns a stored object, or nil.
+func (s shieldStore) Lookup(key keying.Key, h http.Header) (shield.Object, error) {
+	object, err := s.Store.Lookup(key, h)
+	if object == nil || err != nil {
+		return nil, err
+	}
+	return object, nil
+}
+
+// Create begins to store a response.
+func (s shieldStore) Create(key keying.Key, resp *rfc9111.Response) (shield.Writer, error) {
+	writer, err := s.Store.Create(key, resp)
+	if err != nil {
+		return nil, err
+	}
+	return writer, nil
+}
