@@ -1,0 +1,203 @@
+package l2
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+)
+
+// body is the chunks of one body, while it is written and while it is read. Its complete chunks never change; they
+// are in memory until their group is committed, and in their segment from then on.
+type body struct {
+	store     *Store
+	serial    uint64
+	chunkSize int
+
+	lane    lane // decided with the first chunk or the head that is packed; only the committer uses it
+	decided bool
+
+	mu     sync.RWMutex
+	refs   []chunkRef
+	tail   []byte     // written, but not a complete chunk yet
+	length int64      // of all, tail included
+	pins   []*segment // references that keep dropped segments readable
+	err    error      // why it can no longer be stored
+
+	cacheMu sync.Mutex // guards the chunk that was read last: sequential readers ask for small pieces
+	cached  int        // its index, plus 1
+	raw     []byte
+
+	holders int // guarded by store.bodiesMu
+}
+
+type chunkRef struct {
+	place
+	frame []byte // nil once it is committed
+}
+
+// readAt reads what is there. It returns io.EOF at the end of what was written so far.
+func (b *body) readAt(p []byte, off int64) (n int, err error) {
+	if off < 0 {
+		return 0, fmt.Errorf("l2: read at %d: %w", off, ErrRange)
+	}
+	for n < len(p) {
+		c, ok, err := b.copyTail(p[n:], off+int64(n))
+		if ok {
+			n += c
+			if err != nil {
+				return n, err
+			}
+			continue
+		}
+		at := off + int64(n)
+		raw, err := b.chunk(int(at / int64(b.chunkSize)))
+		if err != nil {
+			return n, err
+		}
+		skip := int(at % int64(b.chunkSize))
+		if skip >= len(raw) {
+			return n, errFormat // a chunk shorter than its place in the body
+		}
+		n += copy(p[n:], raw[skip:])
+	}
+	return n, nil
+}
+
+// copyTail serves an offset beyond the complete chunks; ok is false for one inside them.
+func (b *body) copyTail(p []byte, off int64) (n int, ok bool, err error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if off >= b.length {
+		return 0, true, io.EOF
+	}
+	start := b.length - int64(len(b.tail))
+	if off < start {
+		return 0, false, nil
+	}
+	return copy(p, b.tail[off-start:]), true, nil
+}
+
+// chunk returns the checked bytes of one complete chunk. They must not be changed.
+func (b *body) chunk(i int) ([]byte, error) {
+	b.cacheMu.Lock()
+	defer b.cacheMu.Unlock()
+	if b.cached == i+1 {
+		return b.raw, nil
+	}
+	b.mu.RLock()
+	ref := b.refs[i]
+	b.mu.RUnlock()
+	frame := ref.frame
+	if frame == nil {
+		var err error
+		if frame, err = b.fetch(ref.place); err != nil {
+			return nil, err
+		}
+	}
+	raw, err := openChunk(frame, b.serial, i)
+	if err != nil {
+		b.store.damage(ref.place, err)
+		return nil, fmt.Errorf("%w: segment %d position %d: %w", ErrDamaged, ref.seg, ref.at, err)
+	}
+	b.cached, b.raw = i+1, raw
+	return raw, nil
+}
+
+// fetch reads a frame from its segment.
+func (b *body) fetch(p place) ([]byte, error) {
+	seg, err := b.segment(p.seg)
+	if err != nil {
+		return nil, err
+	}
+	defer seg.release()
+	if p.n > maxChunk+chunkFrame {
+		return nil, fmt.Errorf("%w: chunk of %d bytes", ErrDamaged, p.n)
+	}
+	frame := make([]byte, p.n)
+	if err := seg.read(frame, p.at); err != nil {
+		b.store.damage(p, err)
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return frame, nil
+}
+
+// segment returns a segment with a reference of the caller's own.
+func (b *body) segment(id uint32) (*segment, error) {
+	if g := b.store.acquire(id); g != nil {
+		return g, nil
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, g := range b.pins {
+		if g.id == id && g.acquire() {
+			return g, nil
+		}
+	}
+	return nil, fmt.Errorf("segment %d: %w", id, ErrDropped)
+}
+
+// pin keeps a segment readable for this body after it is dropped from the store.
+func (b *body) pinLocked(g *segment) {
+	if !slices.Contains(b.pins, g) && g.acquire() {
+		b.pins = append(b.pins, g)
+	}
+}
+
+// losing tells a body that a segment is about to be dropped: it stays readable, but what was not yet committed cannot be
+// any more.
+func (b *body) losing(g *segment) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.refs {
+		if r.seg == g.id {
+			b.pinLocked(g)
+			if b.err == nil {
+				b.err = ErrDropped
+			}
+			return
+		}
+	}
+}
+
+func (b *body) fail(err error) {
+	b.mu.Lock()
+	if b.err == nil {
+		b.err = err
+	}
+	b.mu.Unlock()
+}
+
+func (b *body) failure() error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.err
+}
+
+// hold and unhold count who still reads or writes the body.
+func (b *body) hold() {
+	b.store.bodiesMu.Lock()
+	b.holders++
+	b.store.bodies[b] = struct{}{}
+	b.store.bodiesMu.Unlock()
+}
+
+func (b *body) unhold() {
+	b.store.bodiesMu.Lock()
+	b.holders--
+	last := b.holders == 0
+	if last {
+		delete(b.store.bodies, b)
+	}
+	b.store.bodiesMu.Unlock()
+	if !last {
+		return
+	}
+	b.mu.Lock()
+	pins := b.pins
+	b.pins = nil
+	b.mu.Unlock()
+	for _, g := range pins {
+		g.release()
+	}
+}

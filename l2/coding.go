@@ -1,0 +1,77 @@
+package l2
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// How a chunk's bytes are stored.
+const (
+	codingRaw  = 0
+	codingZstd = 1
+)
+
+// maxChunk is the longest chunk before compression. A damaged length can never make a reader allocate more.
+const maxChunk = 256 << 10
+
+// Bodies under minCompress bytes are stored as they are: the head dominates them.
+const minCompress = 512
+
+// One encoder and one decoder serve everybody: EncodeAll and DecodeAll may be called at the same time.
+var (
+	encoder = sync.OnceValue(func() *zstd.Encoder {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(maxChunk),
+			zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			panic(err) // options are constants
+		}
+		return e
+	})
+	decoder = sync.OnceValue(func() *zstd.Decoder {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxChunk), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(maxChunk), zstd.WithDecodeAllCapLimit(true))
+		if err != nil {
+			panic(err)
+		}
+		return d
+	})
+)
+
+// compressible says whether it is worth trying: a body that has a content coding is dense already.
+func compressible(h http.Header) bool {
+	return h.Get("Content-Encoding") == ""
+}
+
+// encodeChunk returns the form to store: zstd when it saves an eighth or more.
+func encodeChunk(raw []byte, try bool) (coding byte, data []byte) {
+	if !try || len(raw) < minCompress {
+		return codingRaw, raw
+	}
+	z := encoder().EncodeAll(raw, make([]byte, 0, len(raw)-len(raw)/8+64))
+	if len(z) > len(raw)-len(raw)/8 {
+		return codingRaw, raw
+	}
+	return codingZstd, z
+}
+
+// decodeChunk returns exactly raw bytes, or an error.
+func decodeChunk(coding byte, raw int, data []byte) ([]byte, error) {
+	switch {
+	case raw > maxChunk:
+		return nil, errFormat
+	case coding == codingRaw && len(data) == raw:
+		return data, nil
+	case coding != codingZstd:
+		return nil, errFormat
+	}
+	b, err := decoder().DecodeAll(data, make([]byte, 0, raw))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) != raw {
+		return nil, errFormat
+	}
+	return b, nil
+}

@@ -1,0 +1,387 @@
+package l2
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"weir/rfc9111"
+)
+
+// The committer is the one goroutine that writes segments. A round takes what is queued, packs it into one
+// group a lane, adds a share of what is to be carried over, and commits the groups: kept before young, so that nothing is
+// gone from one lane before it is durable in the other.
+
+// pack is a group in the making.
+type pack struct {
+	app    *appender // nil until something is to be written
+	buf    []byte
+	lines  []line
+	tocN   int
+	chunks []packedChunk
+	heads  []packedHead
+	syncs  int
+}
+
+type packedChunk struct {
+	body  *body
+	index int
+}
+
+type packedHead struct {
+	line  line
+	seg   uint32
+	uses  uint8
+	pend  *pending // of an object that is new; its uses count from here
+	moved *victim  // of one that is carried over
+}
+
+func (s *Store) run() {
+	defer close(s.done)
+	for {
+		ops, more := s.queue.take(s.evicting != nil)
+		if !more {
+			break
+		}
+		s.round(ops)
+	}
+	s.shutdown()
+}
+
+func (s *Store) round(ops []op) {
+	var waiting []chan error
+	for i := range ops {
+		if ops[i].kind == opSync {
+			waiting = append(waiting, ops[i].done)
+			continue
+		}
+		s.pack(&ops[i])
+	}
+	if s.evicting != nil {
+		s.carry(s.opts.GroupBytes)
+	}
+	err := s.flush()
+	for _, w := range waiting {
+		w <- err
+	}
+	s.makeRoom()
+}
+
+// pack places one operation in its lane's group.
+func (s *Store) pack(o *op) {
+	var err error
+	switch o.kind {
+	case opChunk:
+		if err = o.body.failure(); err == nil {
+			s.choose(o)
+			_, err = s.packChunk(o.body.lane, o.body, o.index, o.frame)
+		}
+		if err != nil {
+			o.body.fail(err)
+		}
+	case opHead:
+		if err = s.packHead(o); err != nil {
+			o.body.fail(err)
+			s.index.removePending(o.pend)
+			o.body.unhold()
+			s.stats.refused.Add(1)
+		}
+	case opDelete:
+		s.packGone(line{kind: lineGoneWhole, digest: o.digest, seq: s.nextSeq()})
+	}
+}
+
+// choose decides the lane of an object, once. What replaces a kept object, what left young unused a while ago and
+// what is large is kept at once; the rest has to prove itself in young.
+func (s *Store) choose(o *op) {
+	b := o.body
+	if b.decided {
+		return
+	}
+	b.decided = true
+	b.lane = young
+	if o.large {
+		b.lane = kept
+	}
+	if o.pend == nil || b.lane == kept {
+		return
+	}
+	if e, ok := s.index.get(o.pend.digest, o.pend.sel); ok && s.laneOf(e.seg) == kept {
+		b.lane = kept
+	} else if !ok && s.ghost.has(s.index.hash(o.pend.digest)) {
+		b.lane = kept
+	}
+}
+
+// reserve makes sure that n bytes of frames and toc bytes of contents fit into the lane's segment behind what is
+// packed, if need be by committing that and beginning a new segment.
+func (s *Store) reserve(l lane, n, toc int) (*pack, error) {
+	p := &s.packs[l]
+	if s.stalled() {
+		return nil, ErrUnavailable
+	}
+	if p.app != nil && !p.app.room(len(p.buf)+n, p.tocN+toc) {
+		if err := s.flush(); err != nil {
+			return nil, err
+		}
+		s.retire(l)
+	}
+	if p.app == nil {
+		if err := s.begin(l); err != nil {
+			s.stall(err)
+			return nil, err
+		}
+		if !p.app.room(n, toc) {
+			return nil, ErrTooLarge
+		}
+	}
+	return p, nil
+}
+
+func (s *Store) packChunk(l lane, b *body, index int, frame []byte) (*pack, error) {
+	p, err := s.reserve(l, len(frame), 0)
+	if err != nil {
+		return nil, err
+	}
+	at := p.app.next + uint32(len(p.buf))
+	p.buf = append(p.buf, frame...)
+	b.mu.Lock()
+	b.refs[index].place = place{seg: p.app.id, at: at, n: uint32(len(frame))}
+	b.mu.Unlock()
+	p.chunks = append(p.chunks, packedChunk{b, index})
+	return p, nil
+}
+
+// packHead packs the last chunk, if there is one, and the head right behind it, so that one read gets both.
+func (s *Store) packHead(o *op) error {
+	b := o.body
+	if err := b.failure(); err != nil {
+		return err
+	}
+	s.choose(o)
+	live, exists := s.index.get(o.pend.digest, o.pend.sel)
+	if l := s.laneOf(live.seg); exists && l != b.lane && l < lanes {
+		// The new record may leave its lane before the old one leaves the other.
+		s.packGoneIn(l, line{kind: lineGone, digest: o.pend.digest, sel: o.pend.sel, seq: s.nextSeq()})
+	}
+	if s.evicting != nil && b.uses(s.evicting.seg.id) {
+		return ErrDropped // a freshened head over chunks that are on their way out
+	}
+	h := packedHead{pend: o.pend}
+	return s.appendHead(b, o.head, o.index, o.frame, o.pend.sel, h, expiry(o.pend.resp))
+}
+
+func (s *Store) appendHead(b *body, h *head, index int, frame []byte, sel rfc9111.Selection, ph packedHead, exp uint32) error {
+	bound := h.bound()
+	if _, err := s.reserve(b.lane, len(frame)+bound, lineBound(len(sel))); err != nil {
+		return err
+	}
+	pre := uint32(0)
+	if frame != nil {
+		if _, err := s.packChunk(b.lane, b, index, frame); err != nil {
+			return err
+		}
+		if index == 0 {
+			pre = uint32(len(frame))
+		}
+	}
+	p := &s.packs[b.lane]
+	at := p.app.next + uint32(len(p.buf))
+	low, size := p.app.id, int64(0)
+	b.mu.RLock()
+	for i := range b.refs {
+		h.refs[i] = b.refs[i].place
+		low = min(low, h.refs[i].seg)
+		size += int64(h.refs[i].n)
+	}
+	b.mu.RUnlock()
+	before := len(p.buf)
+	p.buf = h.append(p.buf)
+	n := uint32(len(p.buf) - before)
+	ph.seg = p.app.id
+	ph.line = line{kind: lineObject, digest: h.digest, seq: s.nextSeq(), sel: sel, rec: record{
+		at: at - pre, pre: pre, n: n, low: low, expiry: exp, size: size + int64(n),
+	}}
+	p.lines = append(p.lines, ph.line)
+	p.tocN += lineBound(len(sel))
+	p.heads = append(p.heads, ph)
+	return nil
+}
+
+// packGone packs a tombstone into both lanes. One that cannot be written now is owed. Its sequence number says what it
+// buries, so it may be written late.
+func (s *Store) packGone(l line) {
+	for ln := range lanes {
+		s.packGoneIn(ln, l)
+	}
+}
+
+func (s *Store) packGoneIn(ln lane, l line) {
+	p, err := s.reserve(ln, 0, lineBound(len(l.sel)))
+	if err != nil {
+		s.owe(l)
+		return
+	}
+	p.lines = append(p.lines, l)
+	p.tocN += lineBound(len(l.sel))
+}
+
+// owe remembers a tombstone for the next time something can be written.
+func (s *Store) owe(l line) {
+	if len(s.owed) < maxOwed {
+		s.owed = append(s.owed, l)
+	}
+}
+
+func (s *Store) nextSeq() uint64 {
+	s.seq++
+	return s.seq
+}
+
+// flush commits what is packed and publishes it.
+func (s *Store) flush() error {
+	if len(s.owed) > 0 && !s.stalled() {
+		owed := s.owed
+		s.owed = nil
+		for _, l := range owed {
+			s.packGone(l)
+		}
+	}
+	var errs []error
+	for _, l := range [...]lane{kept, young} {
+		p := &s.packs[l]
+		if p.app == nil || len(p.buf)+len(p.lines) == 0 {
+			continue
+		}
+		err := p.app.commit(p.buf, p.lines)
+		if err != nil {
+			errs = append(errs, err)
+			s.lost(p, err)
+			s.stall(err)
+			s.retireUnsealed(l)
+		} else {
+			s.committed(p)
+		}
+		p.buf, p.lines, p.chunks, p.heads, p.tocN = p.buf[:0], nil, p.chunks[:0], p.heads[:0], 0
+	}
+	return errors.Join(errs...)
+}
+
+// committed moves what a group holds from memory to the index.
+func (s *Store) committed(p *pack) {
+	s.stats.commits.Add(1)
+	s.stats.lastCommit.Store(s.opts.Now().UnixNano())
+	s.unstall()
+	for _, c := range p.chunks {
+		c.body.mu.Lock()
+		c.body.refs[c.index].frame = nil
+		c.body.mu.Unlock()
+	}
+	for i := range p.heads {
+		h := &p.heads[i]
+		e := newEntry(h.seg, &h.line.rec)
+		e.uses = h.uses
+		switch {
+		case h.moved != nil:
+			if s.index.move(h.line.digest, h.line.sel, h.moved.entry, e) {
+				s.stats.carried.Add(1)
+			}
+		default:
+			s.index.settle(h.pend, e)
+			h.pend.body.unhold()
+			s.stats.stored.Add(1)
+		}
+	}
+	clear(p.chunks)
+	clear(p.heads)
+}
+
+// lost is for a group that could not be committed. It may be on disk all the same, so tombstones follow it.
+func (s *Store) lost(p *pack, err error) {
+	for _, c := range p.chunks {
+		c.body.fail(err)
+	}
+	for _, l := range p.lines {
+		if l.kind == lineObject {
+			l = line{kind: lineGone, digest: l.digest, sel: l.sel, seq: s.nextSeq()}
+		}
+		s.owe(l)
+	}
+	for i := range p.heads {
+		if h := &p.heads[i]; h.pend != nil {
+			s.index.removePending(h.pend)
+			h.pend.body.fail(err)
+			h.pend.body.unhold()
+			s.stats.refused.Add(1)
+		}
+	}
+	clear(p.chunks)
+	clear(p.heads)
+}
+
+// begin starts a new segment for a lane.
+func (s *Store) begin(l lane) error {
+	id := s.nextID
+	s.nextID++
+	a, err := createSegment(s.dir, id, l, s.opts.SegmentBytes)
+	if err != nil {
+		return err
+	}
+	s.packs[l].app = a
+	s.addSegment(a.segment)
+	return nil
+}
+
+// retire seals a lane's segment. What was packed for it must be committed.
+func (s *Store) retire(l lane) {
+	p := &s.packs[l]
+	if p.app == nil {
+		return
+	}
+	if err := p.app.seal(); err != nil {
+		s.report(err) // it stays readable, and is slower to open
+	}
+	p.app = nil
+}
+
+// retireUnsealed gives up writing to a lane's segment after a failure. What was committed stays readable.
+func (s *Store) retireUnsealed(l lane) {
+	p := &s.packs[l]
+	p.app.closeDB()
+	p.app = nil
+}
+
+// A store that cannot write refuses new objects for stallTime, then tries again.
+const (
+	stallTime = 5 * time.Second
+	maxOwed   = 1 << 16
+)
+
+func (s *Store) stalled() bool {
+	until := s.stalledUntil.Load()
+	return until != 0 && s.opts.Now().UnixNano() < until
+}
+
+func (s *Store) stall(err error) {
+	s.stats.failures.Add(1)
+	if s.stalledUntil.Swap(s.opts.Now().Add(stallTime).UnixNano()) == 0 {
+		s.report(fmt.Errorf("storing stops, serving goes on: %w", err))
+	}
+}
+
+func (s *Store) unstall() {
+	if s.stalledUntil.Load() != 0 {
+		s.stalledUntil.Store(0)
+		s.report(errors.New("storing works again"))
+	}
+}
+
+// expiry is when a response has passed all its windows, in Unix seconds; 0 when it may be validated for ever.
+func expiry(r *rfc9111.Response) uint32 {
+	if r.Header.Get("Etag") != "" || r.Header.Get("Last-Modified") != "" {
+		return 0
+	}
+	t := &r.Terms
+	end := r.ResponseTime.Add(t.Lifetime - t.InitialAge + max(t.StaleWhileRevalidate, t.StaleIfError))
+	return uint32(min(max(end.Unix()+1, 1), 1<<32-1))
+}

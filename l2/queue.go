@@ -1,0 +1,144 @@
+package l2
+
+import (
+	"sync"
+	"time"
+
+	"weir/keying"
+)
+
+type opKind int
+
+const (
+	opChunk  opKind = iota // a chunk of a body that is being written
+	opHead                 // an object, with the last chunk of its body if frame is set
+	opDelete               // a tombstone
+	opSync                 // somebody waits until everything before is durable
+)
+
+// op is one thing that the committer is to do.
+type op struct {
+	kind   opKind
+	body   *body
+	index  int
+	frame  []byte
+	large  bool
+	head   *head
+	pend   *pending
+	digest keying.Digest
+	done   chan error
+}
+
+func (o *op) cost() int {
+	n := 64 + len(o.frame)
+	if o.head != nil {
+		n += len(o.head.key) + len(o.head.resp) + 16*len(o.head.refs)
+	}
+	return n
+}
+
+// queue is between those who store and the committer. Its order is the order of the log.
+type queue struct {
+	group int           // bytes that make a group
+	delay time.Duration // how long a group may wait to fill
+
+	mu     sync.Mutex // taken before a shard's
+	space  sync.Cond  // on mu: there may be room, or no more
+	wake   chan struct{}
+	ops    []op
+	bytes  int
+	oldest time.Time // when the first of ops came
+	urgent bool      // somebody waits
+	closed bool
+}
+
+func newQueue(group int, delay time.Duration) *queue {
+	q := &queue{group: group, delay: delay, wake: make(chan struct{}, 1)}
+	q.space.L = &q.mu
+	return q
+}
+
+// add queues o, waiting for room first. under runs in the same critical section.
+func (q *queue) add(o op, under func()) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.bytes >= 2*q.group && !q.closed {
+		q.space.Wait()
+	}
+	if q.closed {
+		return ErrClosed
+	}
+	if under != nil {
+		under()
+	}
+	if len(q.ops) == 0 {
+		q.oldest = time.Now()
+	}
+	q.ops = append(q.ops, o)
+	q.bytes += o.cost()
+	q.urgent = q.urgent || o.kind == opSync
+	if len(q.ops) == 1 || q.urgent || q.bytes >= q.group {
+		q.nudge()
+	}
+	return nil
+}
+
+func (q *queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.space.Broadcast()
+	q.mu.Unlock()
+	q.nudge()
+}
+
+// take waits for a group's worth of operations; not at all when the committer has work of its own. It returns
+// fewer than that when they have waited long enough. more is false when the queue is closed and empty.
+func (q *queue) take(busy bool) (ops []op, more bool) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		q.mu.Lock()
+		wait := q.delay - time.Since(q.oldest)
+		switch {
+		case len(q.ops) == 0 && q.closed:
+			q.mu.Unlock()
+			return nil, false
+		case len(q.ops) == 0 && !busy:
+			wait = time.Hour
+		case busy, q.urgent, q.closed, q.bytes >= q.group, wait <= 0:
+			ops = q.popLocked()
+			q.mu.Unlock()
+			return ops, true
+		}
+		q.mu.Unlock()
+		timer.Reset(wait)
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// popLocked takes up to a group's worth from the front.
+func (q *queue) popLocked() []op {
+	n, bytes := 0, 0
+	for n < len(q.ops) && bytes < q.group {
+		bytes += q.ops[n].cost()
+		n++
+	}
+	ops := q.ops[:n:n]
+	q.ops = q.ops[n:]
+	if len(q.ops) == 0 {
+		q.ops, q.urgent = nil, false
+	}
+	q.bytes -= bytes
+	q.space.Broadcast()
+	return ops
+}

@@ -1,0 +1,145 @@
+package l2
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+	bolt "go.etcd.io/bbolt"
+)
+
+const logName = "rules.db"
+
+var bucketRules = []byte("rules 1")
+
+// Log is an append-only, durable list of rules, each with an epoch: what was invalidated, in order. It is a
+// bbolt file of its own in the store's folder, so that no damage to a segment can undo an invalidation.
+type Log struct {
+	mu   sync.Mutex // guards the group that is collected
+	db   *bolt.DB
+	next *batch
+	busy bool
+}
+
+// batch is rules that are appended by one transaction.
+type batch struct {
+	rules [][]byte
+	done  chan struct{}
+	err   error
+}
+
+// OpenLog opens the rule log in dir on its own. A store's is Store.Log.
+func OpenLog(dir string) (*Log, error) {
+	return openLog(dir, func(error) {})
+}
+
+// openLog opens or makes the log. One that cannot be opened is set aside and the operator is told; a new
+// one takes its place.
+func openLog(dir string, report func(error)) (*Log, error) {
+	path := filepath.Join(dir, logName)
+	db, err := openRules(path)
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) {
+		report(fmt.Errorf("rule log set aside: %w", err))
+		if err := os.Rename(path, filepath.Join(dir, badPrefix+logName)); err != nil {
+			return nil, err
+		}
+		db, err = openRules(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Log{db: db}, nil
+}
+
+func openRules(path string) (db *bolt.DB, err error) {
+	if _, err := os.Lstat(path); err == nil {
+		if err := checkFile(path); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	err = guard(func() error {
+		db, err = bolt.Open(path, 0o600, boltOptions(1<<20, false))
+		if err != nil {
+			return boltOpenError(err)
+		}
+		db.AllocSize = 64 << 10
+		return db.Update(func(tx *bolt.Tx) error {
+			_, err := tx.CreateBucketIfNotExists(bucketRules)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	return db, syncDir(filepath.Dir(path))
+}
+
+// Append adds a rule and returns when it is durable. Rules that are appended at the same time share a transaction.
+func (l *Log) Append(epoch uint64, rule []byte) error {
+	v := make([]byte, 8, 16+len(rule))
+	v = binary.BigEndian.AppendUint64(v, epoch)
+	v = append(v, rule...)
+	binary.BigEndian.PutUint64(v, xxhash.Sum64(v[8:]))
+	l.mu.Lock()
+	if l.next == nil {
+		l.next = &batch{done: make(chan struct{})}
+	}
+	b := l.next
+	b.rules = append(b.rules, v)
+	if l.busy {
+		l.mu.Unlock()
+		<-b.done
+		return b.err
+	}
+	l.busy = true
+	for l.next != nil {
+		run := l.next
+		l.next = nil
+		l.mu.Unlock()
+		run.err = guard(func() error { return l.put(run.rules) })
+		close(run.done)
+		l.mu.Lock()
+	}
+	l.busy = false
+	l.mu.Unlock()
+	return b.err
+}
+
+func (l *Log) put(rules [][]byte) error {
+	return l.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bucketRules)
+		b.FillPercent = 1
+		for _, v := range rules {
+			n, err := b.NextSequence()
+			if err != nil {
+				return err
+			}
+			if err := b.Put(binary.BigEndian.AppendUint64(nil, n), v); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Replay calls fn for each rule in the order of Append. The rule is only valid during the call. A damaged rule ends it with an
+// error that wraps ErrDamaged.
+func (l *Log) Replay(fn func(epoch uint64, rule []byte) error) error {
+	return guard(func() error {
+		return l.db.View(func(tx *bolt.Tx) error {
+			return tx.Bucket(bucketRules).ForEach(func(k, v []byte) error {
+				if len(v) < 16 || binary.BigEndian.Uint64(v) != xxhash.Sum64(v[8:]) {
+					return fmt.Errorf("%w: rule %x", ErrDamaged, k)
+				}
+				return fn(binary.BigEndian.Uint64(v[8:]), v[16:])
+			})
+		})
+	})
+}
+
+// Close closes the log.
+func (l *Log) Close() error { return l.db.Close() }
