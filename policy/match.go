@@ -49,7 +49,7 @@ func (t *Table) Match(r *MatchRequest) (*Plan, Params) {
 
 // candidate is one way for a route to match.
 type candidate struct {
-	order   int
+	order   int // by route, and within a route by path
 	route   *route
 	pattern *pattern // nil: any path
 }
@@ -57,12 +57,15 @@ type candidate struct {
 // index sorts the routes' patterns into the lists that Match looks at.
 func (t *Table) index() {
 	t.exact, t.byFirst = map[string][]candidate{}, map[string][]candidate{}
-	for i, r := range t.routes {
+	order := 0
+	for _, r := range t.routes {
 		if r.paths == nil {
-			t.general = append(t.general, candidate{i, r, nil})
+			order++
+			t.general = append(t.general, candidate{order, r, nil})
 		}
 		for _, p := range r.paths {
-			c := candidate{i, r, p}
+			order++
+			c := candidate{order, r, p}
 			if path, ok := p.exact(); ok {
 				t.exact[path] = append(t.exact[path], c)
 			} else if first, ok := p.first(); ok {

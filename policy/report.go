@@ -62,7 +62,7 @@ func newReport(file string, src []byte) *report {
 	return &report{file: file, src: src, seen: map[finding]bool{}}
 }
 
-func (r *report) full() bool { return len(r.found) >= maxErrors }
+func (r *report) full() bool { return len(r.found) > maxErrors }
 
 func (r *report) at(offset int, field, format string, args ...any) {
 	r.add(&r.found, finding{offset, field, fmt.Sprintf(format, args...)})
