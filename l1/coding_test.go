@@ -187,6 +187,12 @@ func TestCodedBodiesAreInTheBudget(t *testing.T) {
 		if grown := s.Bytes - before; grown < size || grown > size+2000 || s.Codings != 1 || s.Objects != 1 {
 			t.Errorf("%d bytes for a coded body of %d: %+v", grown, size, s)
 		}
+		// Another variant does not make it forgotten.
+		resp := page(start, varyOn(t, "X", "1"))
+		n.Filled(keyed(t, "/a", "gzip").Key, resp, nil)
+		if more := n.Stats().Bytes; more <= s.Bytes {
+			t.Errorf("%d bytes, and %d with one more variant", s.Bytes, more)
+		}
 		for i := range 200 {
 			target := "/" + strconv.Itoa(i)
 			n.Filled(keyed(t, target, "gzip").Key, page(start, nil), []byte(text(8<<10)))

@@ -84,18 +84,28 @@ func TestConcurrentFillsLoseNoVariant(t *testing.T) {
 
 // Ristretto alone drops half of such a burst and shows the rest late.
 func TestEveryFillIsSeenAtOnce(t *testing.T) {
-	n := newNode(t, l1.Options{MaxBytes: 8 << 20})
-	var all sync.WaitGroup
-	for worker := range 4 {
-		all.Go(func() {
-			for i := range 5000 {
-				target := fmt.Sprintf("/%d/%d", worker, i)
-				n.fill(target, target, nil)
-				n.expect(request(t, target), target, rfc9111.Hit)
-			}
-		})
+	burst := func(n *node, worker int) {
+		for i := range 5000 {
+			target := fmt.Sprintf("/%d/%d", worker, i)
+			n.fill(target, target, nil)
+			n.expect(request(t, target), target, rfc9111.Hit)
+		}
 	}
-	all.Wait()
+	t.Run("in a full cache", func(t *testing.T) {
+		n := newNode(t, l1.Options{MaxBytes: 1 << 20})
+		burst(n, 0)
+	})
+	t.Run("at once", func(t *testing.T) {
+		n := newNode(t, l1.Options{MaxBytes: 32 << 20}) // all of them; the window is too small
+		var all sync.WaitGroup
+		for worker := range 4 {
+			all.Go(func() { burst(n, worker) })
+		}
+		all.Wait()
+		if s := n.Stats(); s.Objects != 20000 || s.Bytes < n.WindowBytes() {
+			t.Errorf("not what is to be tested: %+v", s)
+		}
+	})
 }
 
 // Ristretto alone keeps the first of two quick values.
@@ -123,6 +133,28 @@ func TestANewObjectIsSeenWhileOldOnesAreUsedMore(t *testing.T) {
 	}
 	n.fill("/new", "new", nil)
 	n.expect(request(t, "/new"), "new", rfc9111.Hit)
+}
+
+// What is used stays in the window, even where ristretto would not have it.
+func TestWhatIsUsedInTheWindowStaysThere(t *testing.T) {
+	n := newNode(t, l1.Options{MaxBytes: 1 << 20})
+	page := text(4 << 10)
+	held := int(n.WindowBytes() / 5000) // and about twice as many in ristretto
+	for range 12 {
+		for i := range 4 * held {
+			target := "/" + strconv.Itoa(i)
+			if n.get(request(t, target)).Decision.Use != rfc9111.Hit {
+				n.fill(target, page, nil)
+			}
+		}
+	}
+	n.fill("/used", "used", nil)
+	for i := range 6 * held {
+		n.fill("/once/"+strconv.Itoa(i), page, nil)
+		if i%held == 0 {
+			n.expect(request(t, "/used"), "used", rfc9111.Hit)
+		}
+	}
 }
 
 // Ristretto alone lets a held key grow past every limit.

@@ -3,10 +3,12 @@ package l1_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"weir/keying"
 	"weir/l1"
 	"weir/policy"
 	"weir/rfc9111"
@@ -110,6 +112,11 @@ func TestKeysAreCompared(t *testing.T) {
 	if s := n.Stats(); s.Objects != 1 {
 		t.Errorf("stats = %+v", s)
 	}
+	// Variants of one key are not mixed with those of another.
+	n.fill("/a", "a", varyOn(t, "X", "1"))
+	n.fill("/b", "b", varyOn(t, "X", "2"))
+	n.expect(requestAt(t, "/b", 1), below, rfc9111.Miss)
+	n.expect(requestAt(t, "/b", 2), "b", rfc9111.Hit)
 }
 
 func TestStaleWhileRevalidate(t *testing.T) {
@@ -254,5 +261,35 @@ func BenchmarkHit(b *testing.B) {
 		if _, err := n.Fetch(context.Background(), req); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkHitAmongVariants(b *testing.B) {
+	n := newNode(b, l1.Options{})
+	for i := range 64 {
+		n.fill("/a", "hello", varyOn(b, "X", strconv.Itoa(i)))
+	}
+	req := requestX(b, 0) // the last one looked at
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := n.Fetch(context.Background(), req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFill(b *testing.B) {
+	n := newNode(b, l1.Options{MaxBytes: 16 << 20})
+	resp := page(start, nil)
+	keys := make([]keying.Key, 50000)
+	for i := range keys {
+		keys[i] = key(b, "/"+strconv.Itoa(i))
+	}
+	body := []byte(text(1 << 10))
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		n.Filled(keys[i%len(keys)], resp, body)
+		i++
 	}
 }
