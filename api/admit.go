@@ -204,52 +204,14 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// rewriting are fields by which a client asks an origin for something else than
-// its target says. An origin that follows one of them answers a request that the
-// key does not name.
-var rewriting = map[string]bool{
-	"Forwarded":              true,
-	"X-Forwarded-For":        true,
-	"X-Forwarded-Host":       true,
-	"X-Forwarded-Path":       true,
-	"X-Forwarded-Port":       true,
-	"X-Forwarded-Prefix":     true,
-	"X-Forwarded-Proto":      true,
-	"X-Forwarded-Protocol":   true,
-	"X-Forwarded-Scheme":     true,
-	"X-Forwarded-Server":     true,
-	"X-Forwarded-Ssl":        true,
-	"X-Forwarded-Uri":        true,
-	"X-Host":                 true,
-	"X-Http-Host-Override":   true,
-	"X-Http-Method":          true,
-	"X-Http-Method-Override": true,
-	"X-Method":               true,
-	"X-Method-Override":      true,
-	"X-Original-Host":        true,
-	"X-Original-Method":      true,
-	"X-Original-Uri":         true,
-	"X-Original-Url":         true,
-	"X-Proxyuser-Ip":         true,
-	"X-Real-Ip":              true,
-	"X-Rewrite-Url":          true,
-	"X-Scheme":               true,
-	"X-Url-Scheme":           true,
-	"Client-Ip":              true,
-	"Front-End-Https":        true,
-	"True-Client-Ip":         true,
-}
-
-// forwarded returns the fields that go on to the tiers and the origin: what the
-// client sent end to end, less what the route removes and, when the answer may be
-// stored, less what rewrites a request without being in its key. A field that is
-// in the key goes on even if Connection names it: the key says that it was there.
+// forwarded returns the fields that go on to the tiers: what the client sent end
+// to end, less what the route removes. A field that is in the key goes on even if
+// Connection names it: the key says that it was there.
 func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Header {
 	h := rfc9111.EndToEnd(header)
 	h.Del("Expect") // met by net/http
 	h.Del("X-Cache-Debug")
 	if req.Bypass == "" {
-		maps.DeleteFunc(h, func(name string, _ []string) bool { return rewriting[name] })
 		for _, name := range req.Plan.Key.Headers {
 			if values, ok := header[name]; ok {
 				h[name] = values

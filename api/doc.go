@@ -12,9 +12,9 @@
 // What must always hold:
 //   - The target that is forwarded is the target that was received, byte for
 //     byte, less what the key spec drops. Nothing is decoded on the way.
-//   - What a key is made of is what the origin sees: a client cannot have a keyed
-//     field removed with Connection, and fields that rewrite a request without
-//     being keyed do not reach an origin through a cacheable request.
+//   - What a key is made of is what the tiers see: a client cannot have a keyed
+//     field removed with Connection, set our own fields, or send a name with "_"
+//     that an origin reads as one with "-".
 //   - A body is sent whole, or the connection is aborted in a way that the client
 //     can see. Nothing is written into a connection after a failure.
 //   - Every response says what happened to it, errors included, and no error may
