@@ -43,12 +43,9 @@ func reach(addr net.Addr) string {
 	if !ok {
 		return addr.String()
 	}
-	host := "localhost"
-	if !tcp.IP.IsUnspecified() && !tcp.IP.IsLoopback() {
-		host = tcp.IP.String()
-	}
-	if tcp.IP.IsLoopback() && tcp.IP.To4() == nil {
-		host = "::1"
+	host := tcp.IP.String()
+	if tcp.IP.IsUnspecified() {
+		host = "localhost"
 	}
 	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }

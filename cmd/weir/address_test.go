@@ -33,7 +33,7 @@ func TestAddressRefused(t *testing.T) {
 func TestReach(t *testing.T) {
 	for want, addr := range map[string]*net.TCPAddr{
 		"localhost:80":    {IP: net.IPv6unspecified, Port: 80},
-		"localhost:81":    {IP: net.IPv4(127, 0, 0, 1), Port: 81},
+		"127.0.0.1:81":    {IP: net.IPv4(127, 0, 0, 1), Port: 81},
 		"[::1]:82":        {IP: net.IPv6loopback, Port: 82},
 		"192.0.2.1:83":    {IP: net.IPv4(192, 0, 2, 1), Port: 83},
 		"[2001:db8::]:84": {IP: net.ParseIP("2001:db8::"), Port: 84},

@@ -93,7 +93,14 @@ func (d *demoOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) { d.mux.S
 
 // page writes a short text that says how often it was made.
 func (d *demoOrigin) page(w http.ResponseWriter, r *http.Request, text string) {
-	fmt.Fprintf(w, "%s\nThe origin has made this page %d times.\n", text, d.count(r))
+	fmt.Fprintf(w, "%s\n%s\n", text, times("The origin has made this page", d.count(r)))
+}
+
+func times(what string, n int) string {
+	if n == 1 {
+		return what + " once."
+	}
+	return fmt.Sprintf("%s %d times.", what, n)
 }
 
 // count counts one making of the requested page.
@@ -128,7 +135,7 @@ response headers <code>x-cache</code>, <code>x-cache-tier</code>, <code>x-cachin
 			fmt.Fprintf(w, "<tr><td><a href=\"%s\">%s</a><td>%s\n", html.EscapeString(link), page.path, html.EscapeString(page.expect))
 		}
 	}
-	fmt.Fprintf(w, "</table>\n<p>The origin has made this page %d times.\n", d.count(r))
+	fmt.Fprintf(w, "</table>\n<p>%s\n", times("The origin has made this page", d.count(r)))
 }
 
 func (d *demoOrigin) fast(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +184,7 @@ func (d *demoOrigin) flaky(w http.ResponseWriter, r *http.Request) {
 	n := d.count(r)
 	if n > 1 {
 		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, fmt.Sprintf("The origin has failed %d times.", n-1), http.StatusServiceUnavailable)
+		http.Error(w, times("The origin has failed", n-1), http.StatusServiceUnavailable)
 		return
 	}
 	w.Header().Set("Cache-Control", "max-age=1, stale-if-error=86400")
@@ -186,7 +193,7 @@ func (d *demoOrigin) flaky(w http.ResponseWriter, r *http.Request) {
 
 func (d *demoOrigin) error(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "max-age=60")
-	http.Error(w, fmt.Sprintf("The origin has failed %d times.", d.count(r)), http.StatusInternalServerError)
+	http.Error(w, times("The origin has failed", d.count(r)), http.StatusInternalServerError)
 }
 
 func (d *demoOrigin) counter(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,7 @@ func TestDemoPages(t *testing.T) {
 			control, body  string
 		}{
 			{"GET", "/", 200, "max-age=60", "href=\"/search?q=tea&amp;utm_source=mail\""},
-			{"GET", "/fast", 200, "max-age=60", "made this page 1 times"},
+			{"GET", "/fast", 200, "max-age=60", "made this page once."},
 			{"GET", "/fast", 200, "max-age=60", "made this page 2 times"},
 			{"GET", "/slow", 200, "", "two seconds"},
 			{"GET", "/swr", 200, "max-age=2, stale-while-revalidate=600", "made"},
@@ -35,8 +35,8 @@ func TestDemoPages(t *testing.T) {
 			{"GET", "/private", 200, "private, max-age=60", "made"},
 			{"GET", "/admin/users", 200, "max-age=60", "made"},
 			{"GET", "/flaky", 200, "max-age=1, stale-if-error=86400", "only good answer"},
-			{"GET", "/flaky", 503, "no-store", "failed 1 times"},
-			{"GET", "/error", 500, "max-age=60", "failed 1 times"},
+			{"GET", "/flaky", 503, "no-store", "failed once."},
+			{"GET", "/error", 500, "max-age=60", "failed once."},
 			{"GET", "/counter", 200, "max-age=3600", "made"},
 			{"POST", "/counter", 200, "", "Counted"},
 			{"GET", "/nowhere", 404, "", "not found"},

@@ -14,7 +14,12 @@ func listen(ctx context.Context, what, flag string, at address) (net.Listener, e
 	if err == nil {
 		return listener, nil
 	}
-	failed := fmt.Errorf("cannot listen for %s on %s: %w", what, at, errors.Unwrap(err))
+	reason := err
+	var number syscall.Errno
+	if errors.As(err, &number) {
+		reason = number
+	}
+	failed := fmt.Errorf("cannot listen for %s on %s: %w", what, at, reason)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, advised{failed, fmt.Sprintf("Another program listens there. End it, or choose another address with %s.", flag)}

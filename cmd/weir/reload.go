@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,6 +28,8 @@ type policyWatch struct {
 	inUse   [sha256.Size]byte // content of the table in use
 	pending [sha256.Size]byte // content seen at the last look, when it was new
 	missing bool              // the file could not be read at the last look
+
+	accepted, rejected atomic.Uint64 // changed files that were put to use, and tries that were not
 }
 
 // newPolicyWatch compiles the file for the first time.
@@ -95,6 +98,7 @@ func (w *policyWatch) try(src []byte) {
 	w.tried = sha256.Sum256(src)
 	table, err := policy.Compile(w.path, src)
 	if err != nil {
+		w.rejected.Add(1)
 		w.log.Error("policy not reloaded; the policy in use stays", zap.Int("mistakes", len(mistakes(err))))
 		for _, line := range mistakes(err) {
 			w.log.Error(line)
@@ -109,6 +113,7 @@ func (w *policyWatch) try(src []byte) {
 	for _, warning := range table.Warnings {
 		w.log.Warn(warning.Error())
 	}
+	w.accepted.Add(1)
 	w.apply(table, src)
 	w.log.Info("policy reloaded", zap.String("version", table.Version))
 }

@@ -25,6 +25,8 @@ type service struct {
 	log  *zap.Logger
 	node atomic.Pointer[node] // nil while the disk tier is loaded
 
+	watch *policyWatch // nil without a policy file
+
 	state  atomic.Pointer[string] // why the node takes no requests; nil when it does
 	policy atomic.Pointer[api.PolicyState]
 	began  time.Time
@@ -41,7 +43,7 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 	ctx, stop := untilTold(ctx, s.log)
 	defer stop()
 
-	table, watch, stopDemo, err := s.source()
+	table, stopDemo, err := s.source()
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 	}
 	watchCtx, stopWatch := context.WithCancel(ctx)
 	defer stopWatch()
-	s.follow(watchCtx, watch, n)
+	s.follow(watchCtx, n)
 	server := s.startClients(clients, n)
 	s.state.Store(nil)
 	s.announce(clients.Addr(), adminListener.Addr(), n, time.Since(loading))
@@ -83,16 +85,16 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 
 // source makes the first policy table: from an origin's URL, a file, or the demo.
 // stop ends the demo's origin.
-func (s *service) source() (table *policy.Table, watch *policyWatch, stop func(), err error) {
+func (s *service) source() (table *policy.Table, stop func(), err error) {
 	stop = func() {}
 	var src []byte
 	switch {
 	case s.Policy != "":
-		watch, table, src, err = newPolicyWatch(s.Policy, s.log)
+		s.watch, table, src, err = newPolicyWatch(s.Policy, s.log)
 	case s.Demo:
 		var url string
 		if url, stop, err = startDemo(); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		src = demoPolicy(url)
 		table, err = policy.Compile("the demo's policy", src)
@@ -103,10 +105,10 @@ func (s *service) source() (table *policy.Table, watch *policyWatch, stop func()
 	}
 	if err != nil {
 		stop()
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	s.show(table, src)
-	return table, watch, stop, nil
+	return table, stop, nil
 }
 
 // show makes a policy the one that the admin listener shows.
@@ -127,11 +129,11 @@ func (s *service) load(table *policy.Table) (*node, error) {
 }
 
 // follow reloads the policy when its file changes or SIGHUP comes.
-func (s *service) follow(ctx context.Context, watch *policyWatch, n *node) {
+func (s *service) follow(ctx context.Context, n *node) {
 	hangup, stop := hangups()
 	s.running.Go(func() {
 		defer stop()
-		if watch == nil {
+		if s.watch == nil {
 			for {
 				select {
 				case <-hangup:
@@ -141,7 +143,7 @@ func (s *service) follow(ctx context.Context, watch *policyWatch, n *node) {
 				}
 			}
 		}
-		watch.apply = func(table *policy.Table, src []byte) {
+		s.watch.apply = func(table *policy.Table, src []byte) {
 			n.use(table)
 			s.show(table, src)
 			if s.Dev && s.Cache {
@@ -150,14 +152,14 @@ func (s *service) follow(ctx context.Context, watch *policyWatch, n *node) {
 				}
 			}
 		}
-		watch.run(ctx, hangup)
+		s.watch.run(ctx, hangup)
 	})
 }
 
 func (s *service) startAdmin(listener net.Listener) *http.Server {
 	handler := api.NewAdmin(api.AdminOptions{
 		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats,
-		Policy: func() api.PolicyState { return *s.policy.Load() },
+		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(),
 	})
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
 	s.start("the admin listener", server, listener)

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"text/tabwriter"
 	"time"
 
+	"go.uber.org/zap"
+
 	"weir/api"
+	"weir/api/metrics"
 	"weir/l1"
 	"weir/l2"
 	"weir/rfc9111"
@@ -28,16 +32,43 @@ type nodeStats struct {
 	L2      l2.Stats      `json:"l2"`
 }
 
-// stats collects the counters of all tiers.
+// stats collects the counters of all tiers for /v1/stats.
 func (s *service) stats() any {
-	all := nodeStats{
+	return nodeStats{
 		Version: buildVersion(), Region: s.Region, Policy: s.policy.Load().Version,
 		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
+		Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
 	}
-	if n := s.node.Load(); n != nil {
-		all.Door, all.L1, all.Shield, all.L2 = n.door.Stats(), n.memory.Stats(), n.shield.Stats(), n.store.Stats()
+}
+
+// metrics serves the same counters to Prometheus.
+func (s *service) metrics() http.Handler {
+	return metrics.Handler(metrics.Sources{
+		Region: s.Region, ErrorLog: zap.NewStdLog(s.log),
+		Door: of(s, doorStats), L1: of(s, l1Stats), Shield: of(s, shieldStats), L2: of(s, l2Stats),
+		Policy: func() (p metrics.PolicyStats) {
+			p.Version = s.policy.Load().Version
+			if s.watch != nil {
+				p.Accepted, p.Rejected = s.watch.accepted.Load(), s.watch.rejected.Load()
+			}
+			return p
+		},
+	})
+}
+
+func doorStats(n *node) api.DoorStats  { return n.door.Stats() }
+func l1Stats(n *node) l1.Stats         { return n.memory.Stats() }
+func shieldStats(n *node) shield.Stats { return n.shield.Stats() }
+func l2Stats(n *node) l2.Stats         { return n.store.Stats() }
+
+// of returns what reads a part of the node's counters, zero while the node is loaded.
+func of[T any](s *service, part func(*node) T) func() T {
+	return func() (zero T) {
+		if n := s.node.Load(); n != nil {
+			return part(n)
+		}
+		return zero
 	}
-	return all
 }
 
 // statsCommand prints a node's counters.

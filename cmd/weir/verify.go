@@ -42,7 +42,7 @@ func folderAdvice(folder string, err error) error {
 	failed := fmt.Errorf("data folder %s: %w", folder, err)
 	switch {
 	case errors.Is(err, l2.ErrLocked):
-		return advised{failed, "Stop the weir that uses it, or name another folder with --data."}
+		return advised{fmt.Errorf("data folder %s is in use by another process", folder), "Stop the weir that uses it, or name another folder with --data."}
 	case errors.Is(err, l2.ErrOptions):
 		return usageError{advised{failed, "Give it more with --l2-size."}}
 	case errors.Is(err, fs.ErrPermission):
