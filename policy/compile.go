@@ -173,14 +173,16 @@ func (c *compiler) contradiction(a, b *node, right string) {
 	c.wrong(at, "contradicts %s; %s", c.where(other), right)
 }
 
-// shadowed warns of routes that an earlier one leaves nothing for.
+// shadowed warns of routes that an earlier one leaves nothing for. Each is compared
+// with each before it, so a very large file is not looked through to its end.
 func (c *compiler) shadowed(routes *node) {
-	const most = 1000 // each is compared with each before it
-	if len(c.found) > 0 {
-		return
-	}
-	for i, r := range c.table.routes[:min(most, len(c.table.routes))] {
+	budget := 1000000
+	for i, r := range c.table.routes {
 		for j, earlier := range c.table.routes[:i] {
+			budget -= 1 + len(r.paths)*len(earlier.paths) + len(r.hosts)*len(earlier.hosts) + len(r.conditions)*len(earlier.conditions)
+			if budget < 0 || len(c.found) > 0 {
+				return
+			}
 			if earlier.covers(r) {
 				c.warn(routes.items[i], "never matches, because %s takes all of its requests; put this route first", c.where(routes.items[j]))
 				break

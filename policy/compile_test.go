@@ -270,7 +270,7 @@ func TestBytes(t *testing.T) {
 }
 
 func TestManyErrorsAreBounded(t *testing.T) {
-	src := `{"origins": {"app": {"url": "http://a"}}, "defaults": {"tags": [` + strings.Repeat("5,", 5000) + `5]}}`
+	src := `{"origins": {"app": {"url": "http://a"}}, "routes": [` + strings.Repeat("5,", 5000) + `5]}`
 	_, err := policy.Compile("p", []byte(src))
 	errs, ok := err.(policy.Errors) //nolint:errorlint // its length is looked at
 	if !ok || len(errs) != 1001 || !strings.Contains(errs[1000].Message, "more than 1000 mistakes") {

@@ -77,7 +77,7 @@ func millis(initial int) *shape {
 
 const (
 	tokenPattern  = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
-	headerPattern = "^[!#$%&'*+.^`|~0-9A-Za-z-]+$"
+	headerPattern = "^[!#$%&'*+.^`|~0-9A-Za-z-]+$" // without "_"
 	namePattern   = "^[A-Za-z0-9._-]{1,64}$"
 
 	authority        = `([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?`
@@ -104,12 +104,12 @@ var (
 	aParameter = textOf("a parameter name", checkQueryName).like(`^[^\u0000-\u001f\u007f]+$`, "page")
 )
 
-func headerName(check func(string) string, examples ...any) *shape {
-	return textOf("a header name", check).like(headerPattern, examples...).folded()
+func headerName(check func(string) string, pattern string, examples ...any) *shape {
+	return textOf("a header name", check).like(pattern, examples...).folded()
 }
 
-func headerNames(check func(string) string, examples ...any) *shape {
-	return listOf("a list of header names", headerName(check, examples...))
+func headerNames(check func(string) string, pattern string, examples ...any) *shape {
+	return listOf("a list of header names", headerName(check, pattern, examples...))
 }
 
 // fileShape describes a whole policy file.
@@ -119,13 +119,13 @@ var fileShape = &shape{
 	fields: []member{
 		entry("$schema", textOf("a string", nil), "Where editors find the schema of this file. It has no effect."),
 		entry("origins", &shape{
-			kind: object, what: "an object that gives each origin a name", some: fill,
+			kind: object, what: "an object that gives each origin a name", some: fill, many: true,
 			keys: aName, elem: originShape,
 			doc: "The servers whose responses are cached, by a name of your choice.",
 		}, ""),
 		entry("defaults", defaultsShape, "What lies under every route, field by field, and what applies to requests that no route matches."),
 		entry("routes", &shape{
-			kind: list, what: "a list of routes", elem: routeShape,
+			kind: list, what: "a list of routes", elem: routeShape, many: true,
 			doc: "Routes, in order. The first that matches a request is the only one that applies to it.",
 		}, ""),
 	},
@@ -186,13 +186,13 @@ func settingsShape(what string) *shape {
 			entry("tags", listOf("a list of tags", aTag),
 				"Tags to purge by. {name} stands for what :name in the path matched, as it was sent. Tags in the origin's cache-tag, surrogate-key and cache-groups come on top."),
 			entry("compress", flag(true), "Compress responses for clients that accept it."),
-			entry("removeRequestHeaders", headerNames(checkRemovedRequestHeader),
+			entry("removeRequestHeaders", headerNames(checkRemovedRequestHeader, headerPattern),
 				"Headers that the origin does not get."),
-			entry("removeResponseHeaders", headerNames(checkRemovedResponseHeader, "set-cookie"),
+			entry("removeResponseHeaders", headerNames(checkRemovedResponseHeader, tokenPattern, "set-cookie"),
 				"Headers of the origin that are dropped before anything is decided or stored. Dropping set-cookie makes a response storable."),
 			entry("setResponseHeaders", &shape{
 				kind: object, what: "an object of header names and values", nulls: true,
-				keys: headerName(checkSetHeader),
+				keys: headerName(checkSetHeader, tokenPattern),
 				elem: textOf("a header value", checkHeaderValue).like(`^[!-~]([\t -~]*[!-~])?$`),
 			}, "Headers that every response to a client gets."),
 		},
@@ -291,7 +291,7 @@ var keyShape = &shape{
 				}, required: [][]string{{"name"}}},
 			},
 		}), "Cookies that tell responses apart."),
-		entry("headers", headerNames(checkKeyHeader, "accept-language"),
+		entry("headers", headerNames(checkKeyHeader, headerPattern, "accept-language"),
 			"Request headers that tell responses apart."),
 		entry("device", flag(false), "Tell smartphone, tablet, mobile and desktop apart; the origin gets x-device."),
 		entry("browser", flag(false), "Tell browser families apart."),
@@ -322,7 +322,7 @@ var matchShape = &shape{
 			"Hosts, in upper or lower case. *.example.com is any name under example.com. A host without a port matches on every port."),
 		entry("methods", listOf("a list of methods", textOf("a method", checkMethod).like("^[!#$%&'*+.^_`|~0-9A-Z-]+$", "GET", "POST")).notEmpty(fillOrDrop),
 			"Methods; GET includes HEAD. Methods besides these two are cached only where they are named, by method and body."),
-		entry("headers", conditions("header names", headerName(checkHeaderCondition), anyText),
+		entry("headers", conditions("header names", headerName(checkHeaderCondition, headerPattern), anyText),
 			"Conditions on request headers, line by line; one line that satisfies is enough."),
 		entry("cookies", conditions("cookie names", aCookie, anyText), "Conditions on cookies."),
 		entry("query", conditions("parameter names", aParameter, textOf("a string", checkQueryText).like(`^[^\u0000-\u001f\u007f]*$`)),

@@ -69,14 +69,21 @@ func checkCookieName(s string) string {
 }
 
 func checkHeaderName(s string) string {
-	switch {
-	case !isToken(s):
+	if !isToken(s) {
 		return fmt.Sprintf("%s is not a header name", shorten(s))
-	case strings.Contains(s, "_"):
-		return fmt.Sprintf("requests with %s are not accepted, because \"_\" and \"-\" are taken for the same elsewhere; write %q",
-			shorten(s), strings.ReplaceAll(s, "_", "-"))
 	}
 	return ""
+}
+
+// checkReceived is for headers of requests.
+func checkReceived(s string) string {
+	switch {
+	case among(s, "x-original-qs x-device"), strings.HasPrefix(strings.ToLower(s), "x-weir-"):
+		return shorten(s) + " is written by weir itself, a client's own is dropped"
+	case isToken(s) && strings.Contains(s, "_"):
+		return fmt.Sprintf("%s is always dropped, because many origins take \"_\" for \"-\"; write %q", shorten(s), strings.ReplaceAll(s, "_", "-"))
+	}
+	return checkHeaderName(s)
 }
 
 // hopByHop fields belong to one connection and are never forwarded, RFC 9110, 7.6.1.
@@ -107,7 +114,7 @@ func checkHeaderCondition(s string) string {
 	case among(s, "cookie"):
 		return "cookies are matched one by one by match.cookies"
 	}
-	return checkHeaderName(s)
+	return checkReceived(s)
 }
 
 func checkKeyHeader(s string) string {
@@ -124,10 +131,8 @@ func checkKeyHeader(s string) string {
 		return shorten(s) + " describes the request's body and cannot be part of a key"
 	case among(s, "range if-match if-none-match if-modified-since if-unmodified-since if-range"):
 		return shorten(s) + " is answered by the cache itself and cannot be part of a key"
-	case among(s, "x-original-qs x-device"):
-		return shorten(s) + " is written by weir itself and cannot be part of a key"
 	}
-	return checkHeaderName(s)
+	return checkReceived(s)
 }
 
 func checkRemovedRequestHeader(s string) string {
@@ -139,7 +144,7 @@ func checkRemovedRequestHeader(s string) string {
 	case among(s, framing+" expect"):
 		return shorten(s) + " says how the body is to be read and cannot be removed"
 	}
-	return checkHeaderName(s)
+	return checkReceived(s)
 }
 
 func checkRemovedResponseHeader(s string) string {

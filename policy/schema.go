@@ -69,12 +69,14 @@ func (s *shape) render(defs map[string]any) map[string]any {
 		m["type"] = "array"
 		m["items"] = s.elem.schema(defs)
 		put("minItems", 1, s.some != "")
+		put("maxItems", maxEntries, !s.many)
 		put("uniqueItems", true, s.once)
 	case s.elem != nil:
 		m["type"] = "object"
 		m["propertyNames"] = s.keys.schema(defs)
 		m["additionalProperties"] = s.orNull(s.elem.schema(defs), s.nulls)
 		put("minProperties", 1, s.some != "")
+		put("maxProperties", maxEntries, !s.many)
 	default:
 		s.renderFields(m, defs)
 	}

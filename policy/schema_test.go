@@ -376,6 +376,10 @@ func (v validator) checkArray(keyword string, want any, value []any, path string
 		if len(value) < int(want.(float64)) {
 			return fmt.Errorf("%s: too few items", path)
 		}
+	case "maxItems":
+		if len(value) > int(want.(float64)) {
+			return fmt.Errorf("%s: too many items", path)
+		}
 	case "uniqueItems":
 		seen := map[string]bool{}
 		for _, item := range value {
@@ -414,7 +418,7 @@ func (v validator) checkNumber(keyword string, want any, value float64) bool {
 
 // unknown fails for keywords that this validator would pass over for every value.
 func (v validator) unknown(keyword string) {
-	known := "properties additionalProperties propertyNames required minProperties maxProperties items minItems uniqueItems pattern minimum exclusiveMinimum maximum"
+	known := "properties additionalProperties propertyNames required minProperties maxProperties items minItems maxItems uniqueItems pattern minimum exclusiveMinimum maximum"
 	if !slices.Contains(strings.Fields(known), keyword) {
 		v.t.Fatalf("the schema uses %q, which this test does not know", keyword)
 	}

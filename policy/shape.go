@@ -26,6 +26,7 @@ type shape struct {
 	elem *shape // list and free object: what its entries are
 	some string // list and free object: needs an entry; what to do without one
 	once bool   // list: no two entries are equal
+	many bool   // list and free object: more than maxEntries entries are fine
 
 	either []*shape // tried by kind of value
 
@@ -42,6 +43,10 @@ type shape struct {
 	initial  any // the default, for the schema
 	examples []any
 }
+
+// maxEntries bounds lists that are compared with each other or looked through for
+// each request.
+const maxEntries = 1000
 
 // member is a field of an object.
 type member struct {
@@ -180,8 +185,8 @@ func (s *shape) checkRequired(r *report, n *node, group []string) {
 }
 
 func (s *shape) checkTable(r *report, n *node) {
-	if s.some != "" && len(n.fields) == 0 {
-		r.wrong(n, "is empty; %s", s.some)
+	if !s.checkLength(r, n, len(n.fields)) {
+		return
 	}
 	folded := map[string]string{}
 	for _, f := range n.fields {
@@ -199,8 +204,8 @@ func (s *shape) checkTable(r *report, n *node) {
 }
 
 func (s *shape) checkList(r *report, n *node) {
-	if s.some != "" && len(n.items) == 0 {
-		r.wrong(n, "is empty; %s", s.some)
+	if !s.checkLength(r, n, len(n.items)) {
+		return
 	}
 	seen := map[string]bool{}
 	for _, item := range n.items {
@@ -217,6 +222,19 @@ func (s *shape) checkList(r *report, n *node) {
 		}
 		seen[entry] = true
 	}
+}
+
+func (s *shape) checkLength(r *report, n *node, length int) bool {
+	switch {
+	case s.some != "" && length == 0:
+		r.wrong(n, "is empty; %s", s.some)
+	case !s.many && length > maxEntries:
+		r.wrong(n, "has %d entries; at most %d make sense", length, maxEntries)
+	default:
+		return true
+	}
+	n.kind = broken
+	return false
 }
 
 func (s *shape) checkNumber(r *report, n *node) {
