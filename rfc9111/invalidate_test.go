@@ -39,7 +39,7 @@ func TestInvalidates(t *testing.T) {
 		{"content-location", "POST", own, 200, header("Content-Location: /c"), []string{own, "http://shop.example/c"}},
 		{"both", "POST", own, 200, header("Location: /l", "Content-Location: /c"), []string{own, "http://shop.example/l", "http://shop.example/c"}},
 		{"the same twice", "POST", own, 200, header("Location: /l", "Content-Location: /l"), []string{own, "http://shop.example/l"}},
-		{"itself", "POST", own, 200, header("Location: "+own), []string{own}},
+		{"itself", "POST", own, 200, header("Location: " + own), []string{own}},
 		{"escapes stay as they are", "POST", own, 201, header("Location: /a%2Fb%20c"), []string{own, "http://shop.example/a%2Fb%20c"}},
 		{"another host", "POST", own, 201, header("Location: http://other.example/x"), []string{own}},
 		{"another scheme", "POST", own, 201, header("Location: https://shop.example/x"), []string{own}},

@@ -100,11 +100,12 @@ func parsePosition(s string) (int64, bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		if n > (math.MaxInt64-9)/10 {
+		digit := int64(c - '0')
+		if n > (math.MaxInt64-digit)/10 {
 			n = math.MaxInt64
 			continue
 		}
-		n = n*10 + int64(c-'0')
+		n = n*10 + digit
 	}
 	return n, true
 }
