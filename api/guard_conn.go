@@ -82,11 +82,8 @@ func (c *guardConn) Read(p []byte) (int, error) {
 	return c.readHead(p)
 }
 
-// readBody reads body bytes straight into p.
+// readBody reads body bytes straight into p, and keeps what comes after them.
 func (c *guardConn) readBody(p []byte) (int, error) {
-	if c.phase == phaseBody {
-		p = p[:min(int64(len(p)), c.left)]
-	}
 	n, err := c.Conn.Read(p)
 	size, ok := c.advance(p[:n])
 	if !ok {

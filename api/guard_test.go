@@ -200,6 +200,70 @@ func TestGuardServesWhatCameBeforeHalfClose(t *testing.T) {
 	}
 }
 
+// The read that waits for a hang-up is told of nothing else.
+func TestGuardWatch(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, next string
+		want       error
+	}{
+		{"hang-up", "", io.EOF},
+		{"one byte, then a hang-up", "G", nil},
+		{"the next request, then a hang-up", get("/next"), nil},
+	} {
+		for _, piece := range []int{len(get("/")), 1000} {
+			conn := guardScripted(t, get("/")+c.next, piece)
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, c.want) {
+				t.Errorf("%s: %d bytes, %v; want none, %v", c.name, n, err, c.want)
+			}
+			if c.want != nil || len(c.next) == 1 {
+				continue
+			}
+			req, err := http.ReadRequest(bufio.NewReader(conn))
+			if err != nil || req.RequestURI != "/next" {
+				t.Errorf("%s: %v, %v", c.name, req, err)
+			}
+		}
+	}
+}
+
+// What can never become a request is refused before its end comes.
+func TestGuardRefusesEarly(t *testing.T) {
+	t.Parallel()
+	addr := serveGuarded(t, http.NotFoundHandler(), api.GuardOptions{})
+	for in, want := range map[string]int{
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc":                                400,
+		"GET / HTTP/1.1\rHost: a.test":                                        400,
+		"GET /" + strings.Repeat("a", 17<<10):                                 414,
+		"GET / HTTP/1.1\r\nHost: a.test\r\nX: " + strings.Repeat("a", 17<<10): 431,
+		"GET /# HTTP/1.1\r\n":                                                 400,
+	} {
+		conn := dial(t, addr)
+		send(t, conn, in)
+		if status, body := readAnswer(t, bufio.NewReader(conn), "GET"); status != want {
+			t.Errorf("%.20q: %d %s, want %d", in, status, body, want)
+		}
+	}
+}
+
+// A client that is still sending must not lose the refusal to a reset.
+func TestGuardLingers(t *testing.T) {
+	t.Parallel()
+	addr := serveGuarded(t, http.NotFoundHandler(), api.GuardOptions{Linger: time.Minute})
+	conn := dial(t, addr)
+	send(t, conn, get("/#"))
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Fatalf("%q, %v", answer, err)
+	}
+	for range 200 {
+		send(t, conn, strings.Repeat("x", 1000))
+	}
+}
+
 func TestGuardContinues(t *testing.T) {
 	t.Parallel()
 	e := &echo{seen: make(map[string][]string)}
