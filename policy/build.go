@@ -289,10 +289,7 @@ func canonicalAll(n *node) []string {
 }
 
 func (c *compiler) match(n *node) *route {
-	r := &route{}
-	for _, method := range n.get("methods").values() {
-		r.methods = append(r.methods, method)
-	}
+	r := &route{methods: n.get("methods").values()}
 	for _, host := range n.get("hosts").values() {
 		r.hosts = append(r.hosts, newHostPattern(host))
 	}

@@ -2,9 +2,7 @@ package policy
 
 import (
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // compiler turns a tree of the right shape into a table, and reports what only
@@ -35,7 +33,7 @@ func (c *compiler) file(root *node) {
 		}
 	}
 	if routes := root.get("routes"); routes != nil && routes.kind == list {
-		c.routes(routes, defaults)
+		c.routes(routes, merged)
 	}
 	for _, f := range root.get("origins").all() {
 		if !c.used[f.name] {
@@ -63,9 +61,8 @@ func (c *compiler) routes(routes, defaults *node) {
 }
 
 // route compiles one route over the defaults.
-func (c *compiler) route(n, defaults *node) *route {
+func (c *compiler) route(n, base *node) *route {
 	r := c.match(n.get("match"))
-	base := under(nil, defaults)
 	// origin and split exclude each other; the route's own choice is the one that counts.
 	switch {
 	case given(n.get("origin")):
@@ -209,88 +206,4 @@ func coverAll[T any](ours, theirs []T, covers func(a, b T) bool) bool {
 	return !slices.ContainsFunc(theirs, func(b T) bool {
 		return !slices.ContainsFunc(ours, func(a T) bool { return covers(a, b) })
 	})
-}
-
-// The rest reads values from nodes. A node that is missing or broken reads as the
-// zero value, so that one mistake is reported once.
-
-func given(n *node) bool { return n != nil && n.kind != null }
-
-func (n *node) value() string {
-	if n == nil || n.kind != text {
-		return ""
-	}
-	return n.text
-}
-
-func (n *node) isTrue() bool { return n != nil && n.kind == boolean && n.truth }
-
-func (n *node) isFalse() bool { return n != nil && n.kind == boolean && !n.truth }
-
-func (n *node) all() []field {
-	if n == nil || n.kind != object {
-		return nil
-	}
-	return n.fields
-}
-
-func (n *node) list() []*node {
-	if n == nil || n.kind != list {
-		return nil
-	}
-	return n.items
-}
-
-// values returns the strings of a list.
-func (n *node) values() []string {
-	var out []string
-	for _, item := range n.list() {
-		if item.kind == text {
-			out = append(out, item.text)
-		}
-	}
-	return out
-}
-
-func (n *node) number(otherwise int) int {
-	if n == nil || n.kind != number {
-		return otherwise
-	}
-	v, err := strconv.ParseFloat(n.text, 64)
-	if err != nil {
-		return otherwise
-	}
-	return int(v)
-}
-
-// duration reads a number of units. Whole and fraction are kept apart, because a
-// float does not hold every nanosecond of 68 years.
-func (n *node) duration(unit, otherwise time.Duration) time.Duration {
-	if n == nil || n.kind != number {
-		return otherwise
-	}
-	v, err := strconv.ParseFloat(n.text, 64)
-	if err != nil {
-		return otherwise
-	}
-	whole := time.Duration(v)
-	return whole*unit + time.Duration((v-float64(whole))*float64(unit)+0.5)
-}
-
-func (n *node) optional() *time.Duration {
-	if n == nil || n.kind != number {
-		return nil
-	}
-	d := n.duration(time.Second, 0)
-	return &d
-}
-
-// without returns a copy of an object that lacks a field.
-func (n *node) without(name string) *node {
-	if n == nil {
-		return nil
-	}
-	out := *n
-	out.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return f.name == name })
-	return &out
 }

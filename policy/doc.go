@@ -10,6 +10,36 @@
 //   - A table never changes after Compile; a request uses one table from beginning
 //     to end.
 //   - The first matching route wins; defaults lie under every route, field by field.
+//   - The decoder and the JSON Schema are made from one list of fields, and the
+//     schema accepts whatever Compile accepts.
 //
 // It must never know caches or sockets.
+//
+// # Matching
+//
+// Paths are compared as they are forwarded, byte for byte. Nothing is decoded, no
+// slashes or dots are cleaned up: origins do that each by rules of their own, and a
+// route that matched a cleaned path would apply its lifetime to what the origin takes
+// for something else. The other side of it: /admin/* does not match /%61dmin/, so
+// a route protects nothing by its path alone. What must not be cached says so in its
+// response, and maxAgeSeconds, which overrides that, belongs to paths that hold
+// nothing private.
+//
+// In a pattern :name stands for one segment that is not empty, and * at the end for
+// any rest, none included: /admin/* matches /admin/ but not /admin. GET includes
+// HEAD, because both share one stored response. A host without a port matches on
+// every port. Conditions on queries compare decoded names and values, as origins do;
+// where a header, cookie or parameter comes several times, one value that satisfies
+// is enough.
+//
+// # Inheritance
+//
+// Objects are merged field by field and everything else is taken whole. null leaves
+// a field unset that defaults have set. A route's own origin replaces a split test of
+// the defaults, and the other way round. With one origin in the file nothing has to
+// name it.
+//
+// Methods besides GET and HEAD that a route's match names are cached, unless its edge
+// is false. PUT, DELETE, PATCH, OPTIONS and TRACE never are: RFC 9110, 9.3 and RFC
+// 5789, 2 give their responses no meaning for a later request.
 package policy

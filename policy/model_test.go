@@ -167,8 +167,11 @@ func drawPolicy(t *rapid.T) []byte {
 		return path
 	})
 	condition := rapid.SampledFrom([]any{
-		"1", "2", map[string]any{"present": true}, map[string]any{"present": false},
-		map[string]any{"oneOf": []string{"1", "3"}}, map[string]any{"matches": "^[12]"},
+		"1", "2",
+		map[string]any{"present": true},
+		map[string]any{"present": false},
+		map[string]any{"oneOf": []string{"1", "3"}},
+		map[string]any{"matches": "^[12]"},
 	})
 	conditions := func(label, name string) map[string]any {
 		return map[string]any{name: condition.Draw(t, label)}

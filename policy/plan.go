@@ -13,7 +13,7 @@ type Plan struct {
 	Route string // name, or "defaults" when no route matched
 	Table *Table // the table it belongs to
 
-	Origin string // name in Table.Origins
+	Origin string // name in Table.Origins; with a split test, that of its first destination
 	Split  *Split // nil without a split test
 	Edge   bool   // false for "edge": false
 	Rules  rfc9111.Rules
@@ -22,11 +22,11 @@ type Plan struct {
 
 	Compress bool // code identity bodies for clients that accept it
 
-	BrowserMaxAge         *time.Duration // browser.maxAgeSeconds: cache-control towards the client
-	ServiceWorkerMaxAge   *time.Duration // browser.serviceWorkerSeconds: x-sw-cache-control
-	RemoveRequestHeaders  []string       // canonical names
-	RemoveResponseHeaders []string       // canonical names, removed before anything is decided or stored
-	SetResponseHeaders    map[string]string
+	BrowserMaxAge         *time.Duration    // browser.maxAgeSeconds: cache-control towards the client, whole seconds
+	ServiceWorkerMaxAge   *time.Duration    // browser.serviceWorkerSeconds: x-sw-cache-control, whole seconds
+	RemoveRequestHeaders  []string          // canonical names
+	RemoveResponseHeaders []string          // canonical names, removed before anything is decided or stored
+	SetResponseHeaders    map[string]string // canonical names, set on what goes to the client, never stored
 }
 
 // Params are the values that a path pattern captured, in pattern order.

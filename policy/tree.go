@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // kind is what a JSON value is.
@@ -160,4 +162,88 @@ func (n *node) getFold(name string) *node {
 		}
 	}
 	return nil
+}
+
+// The rest reads values from nodes. A node that is missing or broken reads as the
+// zero value, so that one mistake is reported once.
+
+func given(n *node) bool { return n != nil && n.kind != null }
+
+func (n *node) value() string {
+	if n == nil || n.kind != text {
+		return ""
+	}
+	return n.text
+}
+
+func (n *node) isTrue() bool { return n != nil && n.kind == boolean && n.truth }
+
+func (n *node) isFalse() bool { return n != nil && n.kind == boolean && !n.truth }
+
+func (n *node) all() []field {
+	if n == nil || n.kind != object {
+		return nil
+	}
+	return n.fields
+}
+
+func (n *node) list() []*node {
+	if n == nil || n.kind != list {
+		return nil
+	}
+	return n.items
+}
+
+// values returns the strings of a list.
+func (n *node) values() []string {
+	var out []string
+	for _, item := range n.list() {
+		if item.kind == text {
+			out = append(out, item.text)
+		}
+	}
+	return out
+}
+
+func (n *node) number(otherwise int) int {
+	if n == nil || n.kind != number {
+		return otherwise
+	}
+	v, err := strconv.ParseFloat(n.text, 64)
+	if err != nil {
+		return otherwise
+	}
+	return int(v)
+}
+
+// duration reads a number of units. Whole and fraction are kept apart, because a
+// float does not hold every nanosecond of 68 years.
+func (n *node) duration(unit, otherwise time.Duration) time.Duration {
+	if n == nil || n.kind != number {
+		return otherwise
+	}
+	v, err := strconv.ParseFloat(n.text, 64)
+	if err != nil {
+		return otherwise
+	}
+	whole := time.Duration(v)
+	return whole*unit + time.Duration((v-float64(whole))*float64(unit)+0.5)
+}
+
+func (n *node) optional() *time.Duration {
+	if n == nil || n.kind != number {
+		return nil
+	}
+	d := n.duration(time.Second, 0)
+	return &d
+}
+
+// without returns a copy of an object that lacks a field.
+func (n *node) without(name string) *node {
+	if n == nil {
+		return nil
+	}
+	out := *n
+	out.fields = slices.DeleteFunc(slices.Clone(n.fields), func(f field) bool { return f.name == name })
+	return &out
 }
