@@ -24,8 +24,7 @@ func refuse(status CachingStatus, reason string) Storability {
 // which nothing does.
 //
 // What may be stored may not always be handed to those who waited for it: a
-// response with Terms.NoCache is only for whoever caused it. [Judge] says so for
-// each of them.
+// response with Terms.NoCache is only for whoever caused it, RFC 9111 5.2.2.4.
 func Storable(req Request, resp *Response, rules *Rules) Storability {
 	rules = rules.orZero()
 	if !storableMethod(req.Method, rules) {
@@ -60,6 +59,7 @@ func storableResponse(req Request, resp *Response, rules *Rules) Storability {
 	}
 	terms := termsOf(req, resp, &d, targeted, rules)
 	s := Storability{Terms: terms, Selection: selection, Status: StatusOK, Reason: "The response may be stored, RFC 9111 3."}
+	// Of several reasons the first is told: a no-store without a lifetime lacks the lifetime too.
 	switch {
 	case terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0:
 		s.Status, s.Reason = StatusNoMaxAge, "Neither the origin nor the route gives a positive lifetime, RFC 9111 4.2.1."

@@ -255,6 +255,28 @@ func TestLifetime(t *testing.T) {
 	}
 }
 
+// RFC 9213 2.1: the directives mean in a targeted field what they mean elsewhere.
+func TestTargetedTerms(t *testing.T) {
+	const minute = time.Minute
+	tests := []struct {
+		field string
+		want  rfc9111.Terms
+	}{
+		{"s-maxage=60, max-age=5, stale-while-revalidate=60", rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: minute}},
+		{"max-age=60, stale-if-error=60, immutable, public", rfc9111.Terms{Lifetime: minute, StaleIfError: minute}},
+		{"max-age=60, stale-if-error=60, must-revalidate", rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
+		{"max-age=60, stale-if-error=60, proxy-revalidate", rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
+		{"max-age=60, stale-if-error=60, must-revalidate=?0", rfc9111.Terms{Lifetime: minute, StaleIfError: minute}},
+		{"max-age=60, stale-if-error=soon", rfc9111.Terms{Lifetime: 5 * time.Second}},
+	}
+	for _, tt := range tests {
+		resp := response(200, "Cache-Control: max-age=5", "Cdn-Cache-Control: "+tt.field)
+		if got := rfc9111.Storable(get(), resp, nil).Terms; got != tt.want {
+			t.Errorf("%s:\n got %+v\nwant %+v", tt.field, got, tt.want)
+		}
+	}
+}
+
 // What a targeted field forbids counts, and hides what Cache-Control allows: RFC 9213 2.2.
 func TestTargetedBans(t *testing.T) {
 	tests := []struct {

@@ -148,7 +148,7 @@ func appendSelected(out []byte, name string, h http.Header) []byte {
 	out = append(out, byte(len(name)))
 	out = append(out, name...)
 	lines, present := h[name]
-	if !present || len(lines) == 0 {
+	if (!present || len(lines) == 0) && name != "Accept-Encoding" {
 		return append(out, 'a') // absence only matches absence
 	}
 	mark := len(out)
@@ -228,7 +228,8 @@ func codingIndex(coding string) int {
 }
 
 // appendCodings reduces Accept-Encoding to the codings that an origin is ever asked for:
-// br, gzip and zstd. Weights only order what the client can read anyway.
+// br, gzip and zstd. Weights only order what the client can read anyway, and a
+// request that accepts none of the three is forwarded as one that says nothing.
 func appendCodings(out []byte, lines []string) []byte {
 	const unsaid, refused, accepted = 0, 1, 2
 	var said [len(codings)]int

@@ -64,6 +64,8 @@ func TestSelectionMatches(t *testing.T) {
 		{"any coding but one", "Accept-Encoding", header("Accept-Encoding: *, br;q=0"), header("Accept-Encoding: gzip, zstd"), true},
 		{"no other coding", "Accept-Encoding", header("Accept-Encoding: gzip, *;q=0"), header("Accept-Encoding: gzip"), true},
 		{"codings have no case", "Accept-Encoding", header("Accept-Encoding: GZIP"), header("Accept-Encoding: x-gzip"), true},
+		{"no coding that matters", "Accept-Encoding", header("Accept-Encoding: identity, deflate"), header(), true},
+		{"no coding and one", "Accept-Encoding", header(), header("Accept-Encoding: br"), false},
 		{"codings differ", "Accept-Encoding", header("Accept-Encoding: gzip"), header("Accept-Encoding: br"), false},
 	}
 	for _, tt := range tests {
