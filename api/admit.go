@@ -53,7 +53,7 @@ func (x *exchange) admit() (*policy.Request, error) {
 		}
 	}
 	req := &policy.Request{
-		Method: r.Method, Scheme: scheme, Host: host, Target: t.form(),
+		Method: r.Method, Scheme: scheme, Host: host, Target: t.form,
 		Client: clientAddress(r), At: x.record.Began,
 	}
 	x.upgrade = upgradeOf(r)

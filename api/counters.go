@@ -2,6 +2,7 @@ package api
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -49,8 +50,8 @@ type counters struct {
 	active    atomic.Int64
 	bytes     atomic.Uint64
 	aborted   atomic.Uint64
-	requests  sync.Map     // requestLabel -> *atomic.Uint64; labels are bounded by the policy's routes
-	reasons   sync.Map     // rfc9111.CachingStatus -> *atomic.Uint64
+	requests  tally[requestLabel] // bounded by the routes of policies
+	reasons   tally[rfc9111.CachingStatus]
 	durations [4]durations // in the order of uses
 }
 
@@ -70,9 +71,9 @@ func (c *counters) count(r *Record) {
 	if use < 0 {
 		use = len(uses) - 1 // left before anything was decided
 	}
-	add(&c.requests, requestLabel{r.Route, uses[use], r.Status / 100})
+	c.requests.add(requestLabel{r.Route, uses[use], r.Status / 100})
 	if r.Decision.Status != "" {
-		add(&c.reasons, r.Decision.Status)
+		c.reasons.add(r.Decision.Status)
 	}
 	if r.Aborted {
 		c.aborted.Add(1)
@@ -81,12 +82,46 @@ func (c *counters) count(r *Record) {
 	c.durations[use].observe(r.Duration)
 }
 
-func add(m *sync.Map, label any) {
-	n, ok := m.Load(label)
-	if !ok {
-		n, _ = m.LoadOrStore(label, new(atomic.Uint64))
+// tally counts by label. A label that has been seen costs no lock and no memory:
+// the map is replaced, never changed, when one comes for the first time.
+type tally[L comparable] struct {
+	mu   sync.Mutex // orders replacements
+	seen atomic.Pointer[map[L]*atomic.Uint64]
+}
+
+func (t *tally[L]) add(label L) {
+	if m := t.seen.Load(); m != nil {
+		if n := (*m)[label]; n != nil {
+			n.Add(1)
+			return
+		}
 	}
-	n.(*atomic.Uint64).Add(1)
+	t.counter(label).Add(1)
+}
+
+func (t *tally[L]) counter(label L) *atomic.Uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := make(map[L]*atomic.Uint64)
+	if m := t.seen.Load(); m != nil {
+		maps.Copy(next, *m)
+	}
+	if next[label] == nil {
+		next[label] = new(atomic.Uint64)
+	}
+	t.seen.Store(&next)
+	return next[label]
+}
+
+// counts returns all labels with their counts.
+func (t *tally[L]) counts() map[L]uint64 {
+	out := make(map[L]uint64)
+	if m := t.seen.Load(); m != nil {
+		for label, n := range *m {
+			out[label] = n.Load()
+		}
+	}
+	return out
 }
 
 func (d *durations) observe(took time.Duration) {
@@ -118,22 +153,16 @@ func (d *Door) Stats() DoorStats {
 	c := &d.counters
 	s := DoorStats{
 		Active: c.active.Load(), Upgrades: d.upgrades.count(),
-		Reasons:   make(map[rfc9111.CachingStatus]uint64),
+		Reasons:   c.reasons.counts(),
 		Durations: make(map[rfc9111.Use]Histogram, len(uses)),
 		BytesSent: c.bytes.Load(), Aborted: c.aborted.Load(),
 	}
-	for label, n := range c.requests.Range {
-		l := label.(requestLabel)
-		s.Requests = append(s.Requests, RequestCount{
-			Route: l.route, Use: l.use, Class: string(rune('0'+l.class)) + "xx", Count: n.(*atomic.Uint64).Load(),
-		})
+	for l, n := range c.requests.counts() {
+		s.Requests = append(s.Requests, RequestCount{Route: l.route, Use: l.use, Class: string(rune('0'+l.class)) + "xx", Count: n})
 	}
 	slices.SortFunc(s.Requests, func(a, b RequestCount) int {
 		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Use, b.Use), cmp.Compare(a.Class, b.Class))
 	})
-	for reason, n := range c.reasons.Range {
-		s.Reasons[reason.(rfc9111.CachingStatus)] = n.(*atomic.Uint64).Load()
-	}
 	for i, use := range uses {
 		s.Durations[use] = c.durations[i].histogram()
 	}

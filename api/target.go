@@ -12,17 +12,9 @@ const maxTarget = 8 << 10
 // target is a request target taken apart, nothing decoded.
 type target struct {
 	authority string // of absolute-form, "" otherwise
+	form      string // the target in origin-form
 	path      string
 	query     string
-	hasQuery  bool
-}
-
-// form returns the target in origin-form.
-func (t target) form() string {
-	if t.hasQuery {
-		return t.path + "?" + t.query
-	}
-	return t.path
 }
 
 // parseTarget checks the target of a request other than CONNECT and OPTIONS *,
@@ -64,7 +56,8 @@ func parseTarget(uri string) (target, *fault) {
 			rest = "/" + rest
 		}
 	}
-	t.path, t.query, t.hasQuery = strings.Cut(rest, "?")
+	t.form = rest
+	t.path, t.query, _ = strings.Cut(rest, "?")
 	return t, nil
 }
 
