@@ -320,46 +320,74 @@ func (s *Shield) fill(f *flight, rep *reply, head *rfc9111.Response, d rfc9111.D
 	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d}) {
 		return // it overran; what was begun is freed when it drains
 	}
-	size, storing, err := s.copyBody(f, rep.body, w, head.Length)
+	tail, err := s.copyBody(f, rep.body, w, head.Length)
 	if err != nil {
 		s.counts.note(err)
 		f.body.end(err)
 		return
 	}
 	final := *head
-	final.Length = size
-	s.finish(f, &final, storing)
+	final.Length = tail.size
+	s.finish(f, &final, tail)
 }
 
-// copyBody moves the body from the origin to readers and store. A body that is
-// not as long as was said is an error.
-func (s *Shield) copyBody(f *flight, src io.Reader, w Writer, length int64) (size int64, storing bool, err error) {
+// A tail is the end of a body that was received whole.
+type tail struct {
+	held    int   // bytes that are not published yet
+	size    int64 // of the whole body
+	storing bool  // the store has all of it
+}
+
+// copyBody moves the body from the origin to readers and store, all but what came
+// last. A body that is not as long as was said is an error.
+func (s *Shield) copyBody(f *flight, src io.Reader, w Writer, length int64) (tail, error) {
 	b := f.body
-	storing = w != nil
+	t := tail{storing: w != nil}
 	for length != 0 {
 		if err := b.admit(f.ctx); err != nil {
-			return size, false, err
+			return t, err
 		}
 		p := b.room()
 		n, err := src.Read(p)
-		b.publish(n)
-		size += int64(n)
-		if storing && n > 0 {
-			storing = s.storeChunk(f, w, p[:n], size)
+		t.size += int64(n)
+		if t.storing && n > 0 {
+			t.storing = s.storeChunk(f, w, p[:n], t.size)
+		}
+		if err == nil && t.size == length {
+			err = expectEnd(src)
 		}
 		switch {
-		case length >= 0 && size > length:
-			return size, false, fmt.Errorf("%w: body longer than its length of %d", ErrOriginProtocol, length)
+		case length >= 0 && t.size > length:
+			return t, fmt.Errorf("%w: body longer than its length of %d", ErrOriginProtocol, length)
 		case err == nil:
+			b.publish(n)
 		case !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-			return size, false, err
-		case length >= 0 && size < length:
-			return size, false, fmt.Errorf("%w: %d of %d bytes", ErrOriginTruncated, size, length)
+			return t, err
+		case t.size < length:
+			return t, fmt.Errorf("%w: %d of %d bytes", ErrOriginTruncated, t.size, length)
 		default:
-			return size, storing, nil
+			t.held = n
+			return t, nil
+		}
+		if t.storing {
+			b.storedUpTo()
 		}
 	}
-	return size, storing, nil
+	return t, nil
+}
+
+// expectEnd returns io.EOF when nothing more comes.
+func expectEnd(src io.Reader) error {
+	var one [1]byte
+	for {
+		n, err := src.Read(one[:])
+		if n > 0 {
+			return fmt.Errorf("%w: body longer than its length", ErrOriginProtocol)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Shield) storeChunk(f *flight, w Writer, p []byte, size int64) bool {
@@ -373,31 +401,37 @@ func (s *Shield) storeChunk(f *flight, w Writer, p []byte, size int64) bool {
 		s.report(fmt.Errorf("%w: write: %w", ErrStore, err))
 		return false
 	}
-	f.body.storedUpTo()
 	return true
 }
 
-// finish ends a whole body. Readers see the end at once; the flight leaves the
-// table after all tiers that take the body have it.
-func (s *Shield) finish(f *flight, head *rfc9111.Response, storing bool) {
-	if !f.body.end(nil) {
-		return // it overran, and its readers were told so
-	}
+// finish ends a body that came whole. All tiers that take it have it before
+// readers get the last bytes: a client that has its response and asks again is
+// answered from a cache.
+func (s *Shield) finish(f *flight, head *rfc9111.Response, t tail) {
+	whole := f.body.whole(t.held)
 	if s.purges.Purged(f.key, head) {
 		s.counts.notStored.Add(1)
+		t.storing = false
+	} else {
+		s.keep(f, head, t.storing)
+		if whole != nil {
+			s.filled(f.key, head, whole)
+		}
+		s.counts.filled.Add(1)
+	}
+	f.body.publish(t.held)
+	f.body.end(nil)
+}
+
+// keep commits what was stored.
+func (s *Shield) keep(f *flight, head *rfc9111.Response, storing bool) {
+	if !storing {
 		return
 	}
-	if storing {
-		err := f.body.spill.commit(head, func() Object { return s.reopen(f, head) })
-		if err != nil {
-			s.counts.notStored.Add(1)
-			s.report(fmt.Errorf("%w: commit: %w", ErrStore, err))
-		}
+	if err := f.body.spill.commit(head, func() Object { return s.reopen(f, head) }); err != nil {
+		s.counts.notStored.Add(1)
+		s.report(fmt.Errorf("%w: commit: %w", ErrStore, err))
 	}
-	if whole, ok := f.body.finished(); ok {
-		s.filled(f.key, head, whole)
-	}
-	s.counts.filled.Add(1)
 }
 
 // reopen finds what was just stored, for readers behind the window.

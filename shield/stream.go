@@ -49,7 +49,7 @@ type body struct {
 	closed  bool  // onRelease was called
 	ended   bool
 	err     error  // why it ended early, nil when it is whole
-	whole   []byte // the body in one piece, when it ended whole and within keep
+	joined  []byte // the body in one piece, when it came whole and within keep
 
 	wake    chan struct{} // closed when there is more to read or it ended
 	waiting int           // readers that wait for wake
@@ -122,8 +122,6 @@ func (b *body) room() []byte {
 
 func (b *body) nextChunkLocked() int64 {
 	switch {
-	case b.expect >= 0 && b.size >= b.expect:
-		return 512 // only the end is missing
 	case b.expect >= 0 && b.size == 0 && b.expect <= b.keep:
 		return b.expect // one piece, which becomes whole without a copy
 	case b.expect >= 0:
@@ -278,30 +276,39 @@ func (b *body) end(err error) bool {
 		err = ErrOriginTruncated // readers take io.EOF for the proper end
 	}
 	b.ended, b.err = true, err
-	if err == nil && b.base == 0 && b.size <= b.keep {
-		b.whole = b.joinLocked()
-	}
 	b.wakeLocked()
 	return true
 }
 
-// joinLocked returns the published bytes in one piece that wastes little memory.
-func (b *body) joinLocked() []byte {
-	if len(b.chunks) > 0 && int64(len(b.chunks[0])) == b.size && int64(cap(b.chunks[0])) <= b.size+b.size/16 {
-		return b.chunks[0][:b.size:b.size]
+// whole returns a body that came whole in one piece that wastes little memory,
+// with its last bytes that are not published yet, or nil when it is too long.
+func (b *body) whole(held int) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended || b.base > 0 || b.size+int64(held) > b.keep {
+		return nil
 	}
-	whole := make([]byte, 0, b.size)
-	for _, c := range b.chunks {
-		whole = append(whole, c...)
+	size := b.size + int64(held)
+	switch n := len(b.chunks); {
+	case n == 1 && int64(cap(b.chunks[0])) <= size+size/16:
+		b.joined = b.chunks[0][:size:size]
+	default:
+		b.joined = make([]byte, 0, size)
+		for i, c := range b.chunks {
+			if i == n-1 {
+				c = c[:len(c)+held]
+			}
+			b.joined = append(b.joined, c...)
+		}
 	}
-	return whole
+	return b.joined
 }
 
-// finished returns the body when it ended whole in one piece.
+// finished returns the body in one piece when it ended so.
 func (b *body) finished() ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.whole, b.whole != nil
+	return b.joined, b.ended && b.err == nil && b.joined != nil
 }
 
 // released says whether bytes are gone from memory.
