@@ -46,6 +46,9 @@ const (
 )
 
 func newObject(resp *rfc9111.Response, body []byte) *object {
+	if body == nil {
+		body = []byte{} // an Answer's nil Bytes would mean that they are elsewhere
+	}
 	o := &object{resp: resp, body: body, codable: codable(resp, body)}
 	o.cost = objectOverhead + int64(cap(body)) + headCost(resp)
 	o.epoch.Store(resp.Epoch)

@@ -18,10 +18,11 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 	}
 	o := newObject(resp, body)
 	o.used.Store(t.opts.Now().UnixNano())
-	e := &entry{hash: t.hash(key), generation: t.generation.Load(), key: key}
+	e := &entry{hash: t.hash(key), key: key}
 
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
+	e.generation = t.generation.Load() // under the lock: Clear sweeps what it does not let in
 	old := t.store.peekLocked(e.hash)
 	if old != nil && (old.key.Bytes() != key.Bytes() || !t.current(old)) {
 		t.store.removeLocked(e.hash)

@@ -286,10 +286,14 @@ func TestAnOvertakenFillIsNotStored(t *testing.T) {
 
 func TestAPurgeThatComesWhileAFillIsStored(t *testing.T) {
 	n := newNode(t, l1.Options{})
-	// The purge comes after Filled has asked for it.
-	n.epochs.purge(func(*rfc9111.Response) bool { return false })
-	n.fill("/a", "old", nil)
-	n.epochs.purge(everything)
+	n.epochs.purge(func(*rfc9111.Response) bool { // is asked by Filled
+		n.epochs.purge(everything)
+		return false
+	})
+	n.fill("/a", "old", func(r *rfc9111.Response) { r.Epoch = 0 })
+	if s := n.Stats(); s.Stores != 1 || n.epochs.Current() != 2 {
+		t.Fatalf("not what is to be tested: %+v", s)
+	}
 	n.expect(request(t, "/a"), below, rfc9111.Miss)
 }
 

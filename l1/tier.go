@@ -66,8 +66,8 @@ func (o *Options) setDefaults() error {
 	return nil
 }
 
-// Tier is one region's memory tier. Its methods may be called concurrently, those
-// that store or remove also after Close, when they do nothing.
+// Tier is one region's memory tier. Its methods may be called concurrently, and
+// after Close, when it holds nothing any more.
 type Tier struct {
 	next   Next
 	epochs Epochs
@@ -96,8 +96,7 @@ func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
 	return t, nil
 }
 
-// Close stops the tier's goroutines, waits for them, and lets go of all objects. What
-// is fetched afterwards comes from the next tier.
+// Close stops the tier's goroutines, waits for them, and lets go of all objects.
 func (t *Tier) Close() {
 	t.coder.close()
 	t.store.close()
@@ -120,6 +119,8 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 			t.counts.stale.Add(1)
 			t.next.Refresh(req)
 			return t.answer(req, e, o, decided(rfc9111.Stale, o, now)), nil
+		case rfc9111.ReuseGateway:
+			o = nil // the 504 that may follow is no error of the origin
 		}
 	}
 	t.counts.misses.Add(1)

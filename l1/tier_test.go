@@ -237,6 +237,22 @@ func TestRequestsThatRefuseAFreshObject(t *testing.T) {
 	// The next tier may still hold what is asked for, or knows to say that nobody does.
 	n.expect(request(t, "/b", "Cache-Control", "only-if-cached"), below, rfc9111.Miss)
 	n.expect(request(t, "/a", "Cache-Control", "only-if-cached"), "hello", rfc9111.Hit)
+	// Stale-if-error is not for a 504 that only says so.
+	n.clock.advance(5 * time.Minute)
+	n.next.fetch = func(context.Context, *policy.Request) (*rfc9111.Answer, error) {
+		return &rfc9111.Answer{Head: page(start, func(r *rfc9111.Response) { r.Status = 504 })}, nil
+	}
+	if ans := n.get(request(t, "/a", "Cache-Control", "only-if-cached")); ans.Head.Status != 504 {
+		t.Errorf("answered with %d", ans.Head.Status)
+	}
+}
+
+func TestAnEmptyBodyIsABody(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.Filled(key(t, "/a"), page(start, nil), nil)
+	if ans := n.expect(request(t, "/a"), "", rfc9111.Hit); ans.Bytes == nil {
+		t.Error("the answer has neither Bytes nor Body")
+	}
 }
 
 func TestAHitAllocatesItsAnswerAlone(t *testing.T) {
