@@ -122,7 +122,8 @@ func termsOf(req Request, resp *Response, d *directives, targeted bool, rules *R
 	}
 	// A route's lifetime replaces a no-cache about the whole response: that says
 	// a lifetime too, namely none.
-	t.NoCache = d.noCache.about(resp.Header) && !(ruled && d.noCache.whole && t.Lifetime > 0)
+	replaced := ruled && t.Lifetime > 0 && d.noCache.whole
+	t.NoCache = !replaced && d.noCache.about(resp.Header)
 	t.setStale(resp.Status, d, rules, ruled)
 	return t
 }

@@ -46,7 +46,7 @@ func judge(d *directives, stored *Response, now time.Time) Verdict {
 		return Verdict{ReuseValidate, ForwardStale, "The stored response says no-cache, RFC 9111 5.2.2.4."}
 	case d.noCache.set:
 		return Verdict{ReuseValidate, refused, "The request says no-cache, RFC 9111 5.2.1.4."}
-	case d.maxAge.valid() && age > d.maxAge.d && !(fresh && isImmutable(stored)):
+	case d.maxAge.valid() && age > d.maxAge.d && (!fresh || !isImmutable(stored)):
 		return Verdict{ReuseValidate, refused, "The stored response is older than the request's max-age, RFC 9111 5.2.1.1."}
 	case d.minFresh.valid() && ttl < d.minFresh.d:
 		return Verdict{ReuseValidate, refused, "The stored response is not fresh for the request's min-fresh, RFC 9111 5.2.1.3."}

@@ -146,7 +146,7 @@ func mergedHeader(stored, notModified *Response) http.Header {
 	_, tagged := entityTag(stored.Header)
 	for name, values := range EndToEnd(notModified.Header) {
 		// A tag is equal but for weakness, and stored's fits the stored bytes.
-		if updatable(name) && !(tagged && name == "Etag") {
+		if updatable(name) && (!tagged || name != "Etag") {
 			out[name] = values
 		}
 	}
