@@ -38,6 +38,9 @@ func newNode(t testing.TB, opts l1.Options) *node {
 	n := &node{t: t, next: &next{}, epochs: &epochs{}, clock: &clock{}}
 	n.clock.now.Store(start.UnixNano())
 	opts.Now = n.clock.Now
+	if opts.MaxBytes == 0 {
+		opts.MaxBytes = 16 << 20
+	}
 	tier, err := l1.New(n.next, n.epochs, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -199,13 +202,16 @@ func varyOn(t testing.TB, name, value string) func(r *rfc9111.Response) {
 	}
 }
 
-func text(size int) string {
+// prose is made once: some tests want a lot of it.
+var prose = sync.OnceValue(func() string {
 	var b strings.Builder
-	for i := 0; b.Len() < size; i++ {
+	for i := 0; b.Len() < 2<<20; i++ {
 		b.WriteString("<li>item number " + strconv.Itoa(i) + "</li>\n")
 	}
-	return b.String()[:size]
-}
+	return b.String()
+})
+
+func text(size int) string { return prose()[:size] }
 
 var errOrigin = errors.New("origin unreachable")
 

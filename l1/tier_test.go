@@ -22,7 +22,11 @@ func TestOptions(t *testing.T) {
 			t.Errorf("New(%+v) is content", opts)
 		}
 	}
-	newNode(t, l1.Options{})
+	tier, err := l1.New(&next{}, &epochs{}, l1.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tier.Close()
 }
 
 func TestAFreshObjectIsAnsweredFromMemory(t *testing.T) {
