@@ -205,18 +205,24 @@ func (d *demoOrigin) counter(w http.ResponseWriter, r *http.Request) {
 	d.page(w, r, "A page that a POST to the same URL makes out of date.")
 }
 
-// demoLargeLines lines of 64 bytes make the large page: 32 MiB.
-const demoLargeLines = 32 << 20 / 64
+// demoLargeLines lines of 1 KiB make the large page: 32 MiB.
+const demoLargeLines = 32 << 20 / 1024
 
 func (d *demoOrigin) large(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "max-age=3600")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(demoLargeLines*64))
+	h.Set("Content-Length", strconv.Itoa(demoLargeLines*1024))
 	h.Set("Etag", `"large-1"`)
+	dots := strings.Repeat(".", 1024-16)
+	var block []byte
 	for n := range demoLargeLines {
-		if _, err := fmt.Fprintf(w, "line %09d %s\n", n, strings.Repeat(".", 48)); err != nil {
-			return
+		block = fmt.Appendf(block, "line %09d %s\n", n, dots)
+		if len(block) == 64<<10 {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+			block = block[:0]
 		}
 	}
 }

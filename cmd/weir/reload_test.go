@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,9 @@ type watched struct {
 	path   string
 	hangup chan os.Signal
 	logs   *observer.ObservedLogs
-	tables []*policy.Table // that were put to use
+
+	mu     sync.Mutex
+	tables []*policy.Table // guarded by mu: those that were put to use
 }
 
 func watch(t *testing.T, content string) *watched {
@@ -39,7 +42,11 @@ func watch(t *testing.T, content string) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pw.apply = func(table *policy.Table, _ []byte) { w.tables = append(w.tables, table) }
+	pw.apply = func(table *policy.Table, _ []byte) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.tables = append(w.tables, table)
+	}
 	go pw.run(t.Context(), w.hangup)
 	return w
 }
@@ -64,6 +71,8 @@ func (w *watched) pass(d time.Duration) {
 // want checks which origins the tables put to use so far have.
 func (w *watched) want(origins ...string) {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var got []string
 	for _, table := range w.tables {
 		for name := range table.Origins {
