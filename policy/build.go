@@ -1,10 +1,8 @@
 package policy
 
 import (
-	"maps"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +12,6 @@ import (
 )
 
 func (c *compiler) origins(n *node) {
-	c.origin = map[string]*node{}
 	for _, f := range n.all() {
 		c.origin[f.name] = f.value
 		c.table.Origins[f.name] = c.buildOrigin(f.name, f.value)
@@ -78,7 +75,8 @@ func (c *compiler) plan(name string, n *node) *Plan {
 		Route:                 name,
 		Table:                 c.table,
 		Edge:                  !edge.isFalse(),
-		Key:                   c.key(n.get("key")),
+		Key:                   memoized(c.keys, n.get("key"), c.key),
+		Tags:                  memoized(c.tags, n.get("tags"), buildTags),
 		Compress:              !n.get("compress").isFalse(),
 		BrowserMaxAge:         n.get("browser").get("maxAgeSeconds").optional(),
 		ServiceWorkerMaxAge:   n.get("browser").get("serviceWorkerSeconds").optional(),
@@ -88,22 +86,45 @@ func (c *compiler) plan(name string, n *node) *Plan {
 	if p.Edge {
 		p.Rules = buildRules(edge)
 	}
-	for _, tag := range n.get("tags").list() {
-		if t, wrong := parseTag(tag.value()); wrong == "" {
-			p.Tags = append(p.Tags, t)
-		}
-	}
-	for _, f := range n.get("setResponseHeaders").all() {
-		if p.SetResponseHeaders == nil {
-			p.SetResponseHeaders = map[string]string{}
-		}
-		p.SetResponseHeaders[canonical(f.name)] = f.value.value()
-		if maxAge := n.get("browser").get("maxAgeSeconds"); maxAge != nil && canonical(f.name) == "Cache-Control" {
-			c.contradiction(maxAge, f.value, "keep one of the two")
-		}
+	set := n.get("setResponseHeaders")
+	p.SetResponseHeaders = memoized(c.headers, set, buildHeaders)
+	if maxAge := n.get("browser").get("maxAgeSeconds"); maxAge != nil && p.SetResponseHeaders["Cache-Control"] != "" {
+		c.contradiction(maxAge, set.getFold("Cache-Control"), "keep one of the two")
 	}
 	c.destination(p, n)
 	return p
+}
+
+// memoized builds what n says once. Routes share the nodes that they inherit whole,
+// and so share what is made of them.
+func memoized[T any](memo map[*node]T, n *node, build func(*node) T) T {
+	if built, ok := memo[n]; ok {
+		return built
+	}
+	memo[n] = build(n)
+	return memo[n]
+}
+
+func buildTags(n *node) []TagTemplate {
+	var tags []TagTemplate
+	for _, tag := range n.list() {
+		if t, wrong := parseTag(tag.value()); wrong == "" {
+			tags = append(tags, t)
+		}
+	}
+	return tags
+}
+
+func buildHeaders(n *node) map[string]string {
+	fields := n.all()
+	if len(fields) == 0 {
+		return nil
+	}
+	headers := make(map[string]string, len(fields))
+	for _, f := range fields {
+		headers[canonical(f.name)] = f.value.value()
+	}
+	return headers
 }
 
 // destination sets origin or split.
@@ -136,13 +157,7 @@ func (c *compiler) named(n *node) string {
 	if name == "" || c.origin[name] != nil || len(c.origin) == 0 || c.full() {
 		return name
 	}
-	best, least := "", max(1, len(name)/3)+1
-	for _, other := range slices.Sorted(maps.Keys(c.origin)) {
-		if d := distance(name, other); d < least {
-			best, least = other, d
-		}
-	}
-	if best != "" {
+	if best := nearest(name, c.firstOrigins()); best != "" {
 		c.wrong(n, "no origin is called %q; did you mean %q?", name, best)
 	} else {
 		c.wrong(n, "no origin is called %q; there is %s", name, c.originNames())
@@ -150,8 +165,19 @@ func (c *compiler) named(n *node) string {
 	return name
 }
 
+// firstOrigins returns as many names as are worth looking through for each mistake.
+func (c *compiler) firstOrigins() []string {
+	const most = 100
+	fields := c.root.get("origins").all()
+	names := make([]string, min(most, len(fields)))
+	for i := range names {
+		names[i] = fields[i].name
+	}
+	return names
+}
+
 func (c *compiler) originNames() string {
-	names := slices.Sorted(maps.Keys(c.origin))
+	names := c.firstOrigins()
 	if len(names) > 10 {
 		names = append(names[:10], "...")
 	}

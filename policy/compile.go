@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"strings"
+
+	"weir/keying"
 )
 
 // compiler turns a tree of the right shape into a table, and reports what only
@@ -10,16 +12,30 @@ import (
 type compiler struct {
 	*report
 	table  *Table
+	root   *node
 	origin map[string]*node // by name, those with mistakes included
 	used   map[string]bool  // origins that something names
 	lost   bool             // requests that no route matches have no origin
+
+	// What was made of nodes that routes share.
+	keys    map[*node]*keying.Spec
+	tags    map[*node][]TagTemplate
+	headers map[*node]map[string]string
+}
+
+func newCompiler(r *report) *compiler {
+	return &compiler{
+		report: r, table: &Table{Version: version(r.src), Origins: map[string]*Origin{}},
+		origin: map[string]*node{}, used: map[string]bool{},
+		keys: map[*node]*keying.Spec{}, tags: map[*node][]TagTemplate{}, headers: map[*node]map[string]string{},
+	}
 }
 
 func (c *compiler) file(root *node) {
 	if root.kind != object {
 		return
 	}
-	c.used = map[string]bool{}
+	c.root = root
 	c.origins(root.get("origins"))
 	defaults := root.get("defaults")
 	if defaults == nil {
@@ -104,16 +120,24 @@ func (c *compiler) methods(n *node, r *route, merged *node) {
 
 // placeholders wants every path of a route to capture what its own tags name.
 func (c *compiler) placeholders(tags *node, r *route) {
+	captured := map[string]int{} // by how many paths
+	for _, p := range r.paths {
+		for _, part := range p.parts {
+			captured[part.param]++
+		}
+	}
 	for _, n := range tags.list() {
 		tag, _ := parseTag(n.value())
 		for _, part := range tag.parts {
-			missing := slices.IndexFunc(r.paths, func(p *pattern) bool { return !p.has(part.param) })
 			switch {
+			case c.full():
+				return
 			case part.param == "":
 			case r.paths == nil:
 				c.wrong(n, "{%s} stands for a parameter, but the route has no path with :%s", part.param, part.param)
-			case missing >= 0:
-				c.wrong(n, "{%s} stands for a parameter, but the path %s has no :%s", part.param, shorten(r.paths[missing].source), part.param)
+			case captured[part.param] < len(r.paths):
+				i := slices.IndexFunc(r.paths, func(p *pattern) bool { return !p.has(part.param) })
+				c.wrong(n, "{%s} stands for a parameter, but the path %s has no :%s", part.param, shorten(r.paths[i].source), part.param)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import "time"
 const (
 	maxSeconds = 1<<31 - 1 // RFC 9111, 1.2.2: what every recipient can hold
 	maxMillis  = 7 * 24 * 3600 * 1000
+	maxRoutes  = 100000 // and origins
 )
 
 func textOf(what string, check func(string) string) *shape {
@@ -119,13 +120,13 @@ var fileShape = &shape{
 	fields: []member{
 		entry("$schema", textOf("a string", nil), "Where editors find the schema of this file. It has no effect."),
 		entry("origins", &shape{
-			kind: object, what: "an object that gives each origin a name", some: fill, many: true,
+			kind: object, what: "an object that gives each origin a name", some: fill, most: maxRoutes,
 			keys: aName, elem: originShape,
 			doc: "The servers whose responses are cached, by a name of your choice.",
 		}, ""),
 		entry("defaults", defaultsShape, "What lies under every route, field by field, and what applies to requests that no route matches."),
 		entry("routes", &shape{
-			kind: list, what: "a list of routes", elem: routeShape, many: true,
+			kind: list, what: "a list of routes", elem: routeShape, most: maxRoutes,
 			doc: "Routes, in order. The first that matches a request is the only one that applies to it.",
 		}, ""),
 	},
@@ -191,7 +192,7 @@ func settingsShape(what string) *shape {
 			entry("removeResponseHeaders", headerNames(checkRemovedResponseHeader, tokenPattern, "set-cookie"),
 				"Headers of the origin that are dropped before anything is decided or stored. Dropping set-cookie makes a response storable."),
 			entry("setResponseHeaders", &shape{
-				kind: object, what: "an object of header names and values", nulls: true,
+				kind: object, what: "an object of header names and values", nulls: true, most: 100,
 				keys: headerName(checkSetHeader, tokenPattern),
 				elem: textOf("a header value", checkHeaderValue).like(`^[!-~]([\t -~]*[!-~])?$`),
 			}, "Headers that every response to a client gets."),

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"sync"
@@ -69,14 +70,14 @@ func (s *shape) render(defs map[string]any) map[string]any {
 		m["type"] = "array"
 		m["items"] = s.elem.schema(defs)
 		put("minItems", 1, s.some != "")
-		put("maxItems", maxEntries, !s.many)
+		m["maxItems"] = cmp.Or(s.most, maxEntries)
 		put("uniqueItems", true, s.once)
 	case s.elem != nil:
 		m["type"] = "object"
 		m["propertyNames"] = s.keys.schema(defs)
 		m["additionalProperties"] = s.orNull(s.elem.schema(defs), s.nulls)
 		put("minProperties", 1, s.some != "")
-		put("maxProperties", maxEntries, !s.many)
+		m["maxProperties"] = cmp.Or(s.most, maxEntries)
 	default:
 		s.renderFields(m, defs)
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -26,7 +27,7 @@ type shape struct {
 	elem *shape // list and free object: what its entries are
 	some string // list and free object: needs an entry; what to do without one
 	once bool   // list: no two entries are equal
-	many bool   // list and free object: more than maxEntries entries are fine
+	most int    // list and free object: how many entries it may have, maxEntries for 0
 
 	either []*shape // tried by kind of value
 
@@ -228,8 +229,8 @@ func (s *shape) checkLength(r *report, n *node, length int) bool {
 	switch {
 	case s.some != "" && length == 0:
 		r.wrong(n, "is empty; %s", s.some)
-	case !s.many && length > maxEntries:
-		r.wrong(n, "has %d entries; at most %d make sense", length, maxEntries)
+	case length > cmp.Or(s.most, maxEntries):
+		r.wrong(n, "has %d entries; at most %d make sense", length, cmp.Or(s.most, maxEntries))
 	default:
 		return true
 	}

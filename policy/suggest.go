@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -10,24 +11,17 @@ func (s *shape) suggest(name string) string {
 	if place, ok := s.elsewhere[name]; ok {
 		return place
 	}
-	best, least := "", max(1, len(name)/3)+1
-	for _, m := range s.fields {
-		if d := distance(strings.ToLower(name), strings.ToLower(m.name)); d < least {
-			best, least = m.name, d
-		}
+	known := make([]string, len(s.fields))
+	for i, m := range s.fields {
+		known[i] = m.name
 	}
-	if best == "" {
-		best = s.alias(name)
-	}
-	if best != "" {
+	if best := cmp.Or(nearest(name, known), s.alias(name)); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
-	var known []string
 	for _, m := range s.fields {
 		if inner := m.shape.object(); inner != nil && inner.member(name) != nil {
 			return fmt.Sprintf("it belongs inside %q", m.name)
 		}
-		known = append(known, m.name)
 	}
 	return "known here: " + strings.Join(known, ", ")
 }
@@ -76,6 +70,17 @@ var aliases = map[string][]string{
 	"cachekey":             {"key"},
 	"query":                {"excludeAllQueryParametersExcept"},
 	"ignorequery":          {"excludeAllQueryParameters"},
+}
+
+// nearest returns the candidate that name is probably a misspelling of.
+func nearest(name string, candidates []string) string {
+	best, least := "", max(1, len(name)/3)+1
+	for _, c := range candidates {
+		if d := distance(strings.ToLower(name), strings.ToLower(c)); d < least {
+			best, least = c, d
+		}
+	}
+	return best
 }
 
 // distance counts the edits, swaps of neighbours included, between two names.

@@ -35,7 +35,7 @@ func (t *Table) Plans() []*Plan {
 // error is an Errors with everything found.
 func Compile(name string, src []byte) (*Table, error) {
 	r := newReport(name, src)
-	c := &compiler{report: r, table: &Table{Version: version(src), Origins: map[string]*Origin{}}}
+	c := newCompiler(r)
 	if root := parse(r); root != nil {
 		fileShape.inspect(r, root)
 		c.file(root)

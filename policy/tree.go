@@ -117,45 +117,34 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
-// under returns over with the fields it does not have taken from base. Objects are
-// merged field by field, everything else is taken whole; null takes a field away.
+// under returns over with the fields it does not have taken from base, which was
+// itself returned by under or is nil. Objects are merged field by field, everything
+// else is taken whole; null takes a field away. What is only inherited is shared.
 // Names differ by case only in header names, where case means nothing.
 func under(base, over *node) *node {
-	if over == nil {
-		if base == nil || base.kind != object {
-			return base
-		}
-		over = &node{kind: object, at: base.at, parent: base.parent, name: base.name, index: base.index}
-	}
 	if over.kind != object {
 		return over
 	}
+	if base == nil || base.kind != object {
+		base = &node{}
+	}
 	merged := *over
 	merged.fields = nil
-	if base != nil && base.kind == object {
-		for _, f := range base.fields {
-			if over.getFold(f.name) == nil && f.value.kind != null {
-				f.value = under(f.value, nil)
-				merged.fields = append(merged.fields, f)
-			}
+	for _, f := range base.fields {
+		if over.getFold(f.name) == nil {
+			merged.fields = append(merged.fields, f)
 		}
-	} else {
-		base = nil
 	}
 	for _, f := range over.fields {
-		if f.value.kind == null {
-			continue
+		if f.value.kind != null {
+			f.value = under(base.getFold(f.name), f.value)
+			merged.fields = append(merged.fields, f)
 		}
-		f.value = under(base.getFold(f.name), f.value)
-		merged.fields = append(merged.fields, f)
 	}
 	return &merged
 }
 
 func (n *node) getFold(name string) *node {
-	if n == nil {
-		return nil
-	}
 	for _, f := range n.fields {
 		if strings.EqualFold(f.name, name) {
 			return f.value
