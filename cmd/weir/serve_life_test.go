@@ -174,8 +174,7 @@ func TestDrainHasALimit(t *testing.T) {
 }
 
 func TestAdminToken(t *testing.T) {
-	origin, node := shop(t, "--admin-token", "secret")
-	_ = origin
+	_, node := shop(t, "--admin-token", "secret")
 	status, _, stderr := command(t, "stats", "--admin", node.admin)
 	if status != exitFailed || !strings.Contains(stderr, "--token") {
 		t.Errorf("without a token: exit status %d: %s", status, stderr)
