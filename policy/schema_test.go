@@ -129,7 +129,7 @@ func TestSchemaSeesMistakes(t *testing.T) {
 // TestSchemaAgreesOnMutations puts every kind of value in every place of full.json,
 // and misspells every field.
 func TestSchemaAgreesOnMutations(t *testing.T) {
-	values := []any{nil, true, false, 0.0, 1.0, -1.0, 0.5, 404.0, 1e12, "", "x", "/x", "GET", "http://x", "a b", "ü", "x\n", []any{}, []any{"x"}, []any{"x", "x"}, []any{1.0}, map[string]any{}, map[string]any{"x": "y"}, map[string]any{"name": "x"}}
+	values := []any{nil, true, false, -1.0, 0.5, "", "x", "a b\n", []any{}, []any{"x"}, map[string]any{"name": "x"}}
 	accepted, total := 0, 0
 	try := func(root any, what string) {
 		src, err := json.Marshal(root)
