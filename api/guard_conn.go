@@ -232,7 +232,7 @@ func (c *guardConn) refuse(no *fault) error {
 	// Errors end nothing that does not end here anyway.
 	deadline := time.Now().Add(c.opts.Linger)
 	_ = c.Conn.SetDeadline(deadline)
-	if _, err := c.Conn.Write(renderRefusal(no, c.opts.Region)); err == nil {
+	if _, err := c.Write(renderRefusal(no, c.opts.Region)); err == nil {
 		// A close with unread bytes in the socket is a reset, which can overtake the
 		// answer, RFC 9112 9.6.
 		_ = c.CloseWrite()

@@ -137,7 +137,7 @@ var targetCases = []wireCase{
 	passed("quotes and angles", get(`/?q="<x>'`), `GET /?q="<x>' a.test `),
 	passed("raw UTF-8", get("/é?ü"), "GET /é?ü a.test "),
 	passed("OPTIONS of a path", request("OPTIONS /x HTTP/1.1", "Host: a.test"), "OPTIONS /x a.test "),
-	passed("OPTIONS *", request("OPTIONS * HTTP/1.1", "Host: a.test"), "OPTIONS * a.test "),
+	{name: "OPTIONS *", in: request("OPTIONS * HTTP/1.1", "Host: a.test"), want: []int{204}, sees: []string{"OPTIONS * a.test "}},
 	refused("GET *", get("*"), 400),
 	refused("two stars", request("OPTIONS ** HTTP/1.1", "Host: a.test"), 400),
 	refused("fragment", get("/a#b"), 400),
@@ -394,11 +394,10 @@ var sequenceCases = []wireCase{
 
 // wireTarget is a server that wire cases are played against.
 type wireTarget struct {
-	addr string
-	sees func(client string) []string // what its handler saw from a client's address
+	addr   string
+	sees   func(client string) []string // what its handler saw from a client's address; nil is not looked at
+	broken string                       // in the answer to a body that broke off
 }
-
-const brokenBody = "broken body"
 
 // echo records what a handler sees and answers with it.
 type echo struct {
@@ -409,13 +408,17 @@ type echo struct {
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		http.Error(w, brokenBody, http.StatusBadRequest)
+		http.Error(w, "broken body", http.StatusBadRequest)
 		return
 	}
 	line := fmt.Sprintf("%s %s %s %s", r.Method, r.RequestURI, r.Host, body)
 	e.mu.Lock()
 	e.seen[r.RemoteAddr] = append(e.seen[r.RemoteAddr], line)
 	e.mu.Unlock()
+	if r.RequestURI == "*" {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	_, _ = io.WriteString(w, line)
 }
 
@@ -432,7 +435,7 @@ func TestGuardWire(t *testing.T) {
 	t.Parallel()
 	e := &echo{seen: make(map[string][]string)}
 	addr := serveGuarded(t, e, api.GuardOptions{})
-	playWire(t, wireTarget{addr, e.of}, wireCases)
+	playWire(t, wireTarget{addr, e.of, "broken body"}, wireCases)
 }
 
 func playWire(t *testing.T, target wireTarget, cases []wireCase) {
@@ -484,7 +487,7 @@ func (target wireTarget) play(t *testing.T, c wireCase, size int) {
 		}
 	}
 	rest, err := io.ReadAll(r)
-	if strings.HasPrefix(said, brokenBody) && errors.Is(err, syscall.ECONNRESET) {
+	if strings.Contains(said, target.broken) && errors.Is(err, syscall.ECONNRESET) {
 		err = nil // an end too: net/http does not read on what follows a broken body
 	}
 	if len(rest) > 0 || err != nil {
@@ -529,4 +532,20 @@ func dial(t *testing.T, addr string) net.Conn {
 		t.Fatal(err)
 	}
 	return conn
+}
+
+// TestDoorWire plays the same cases through a door and a shield to an origin.
+func TestDoorWire(t *testing.T) {
+	t.Parallel()
+	origin := &echo{seen: make(map[string][]string)}
+	server := api.NewServer(through(t, "", origin.ServeHTTP), nil)
+	addr := startGuarded(t, server, listen(t), api.GuardOptions{})
+	playWire(t, wireTarget{addr, nil, "bad-body"}, wireCases)
+	for _, lines := range origin.seen {
+		for _, line := range lines {
+			if strings.HasPrefix(line, "GET /evil") || strings.Contains(line, " evil.test ") {
+				t.Errorf("the origin saw %q", line)
+			}
+		}
+	}
 }
