@@ -212,8 +212,7 @@ func (x *exchange) fail(err error) {
 	}
 	x.record.Status = f.status
 	if f.status == clientGone {
-		x.record.Aborted = true
-		panic(http.ErrAbortHandler)
+		x.abort(err)
 	}
 	h := x.w.Header()
 	clear(h)
@@ -259,6 +258,7 @@ func unanswered(req *policy.Request, f *fault) rfc9111.Decision {
 // whole: without the last chunk, or short of its Content-Length.
 func (x *exchange) abort(cause error) {
 	x.record.Aborted = true
+	x.record.Left = x.r.Context().Err() != nil
 	if x.record.Err == nil {
 		x.record.Err = cause
 	}

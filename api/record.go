@@ -30,6 +30,7 @@ type Record struct {
 	Key      keying.Digest
 	Keyed    bool
 	Aborted  bool  // the response did not go out whole
+	Left     bool  // because the client had left
 	Err      error // what went wrong, for the log
 	stack    []byte
 }
@@ -40,7 +41,7 @@ func (r *Record) begin(req *http.Request) {
 
 // failed says whether the line of r must not be lost.
 func (r *Record) failed() bool {
-	return r.Status >= 500 || r.Aborted && r.Status != clientGone
+	return r.Status >= 500 || r.Aborted && !r.Left
 }
 
 // Log lines a second at full rate, and then one in how many.
@@ -87,7 +88,9 @@ func (l accessLog) write(r *Record) {
 	if r.Aborted {
 		fields = append(fields, zap.Bool("aborted", true))
 	}
-	if r.Err != nil {
+	if r.Left {
+		fields = append(fields, zap.Bool("left", true))
+	} else if r.Err != nil {
 		fields = append(fields, zap.String("error", printable(r.Err.Error())))
 	}
 	if r.stack != nil {

@@ -158,6 +158,29 @@ func TestAbortIsLogged(t *testing.T) {
 	}
 }
 
+// A client that leaves is no failure of ours, however many do.
+func TestLeavingIsNoFailure(t *testing.T) {
+	core, lines := observer.New(zap.InfoLevel)
+	ctx, cancel := context.WithCancel(context.Background())
+	s := always(func() *rfc9111.Answer {
+		cancel()
+		return streamed(io.NopCloser(failure{context.Canceled}), -1)
+	})
+	d := newDoor(t, s, "", api.DoorOptions{Log: zap.New(core)})
+	r, err := read("GET /")
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() { _ = recover() }()
+		d.ServeHTTP(discard{}, r.WithContext(ctx))
+	}()
+	all := lines.All()
+	if len(all) != 1 || all[0].Level != zap.InfoLevel || all[0].ContextMap()["left"] != true {
+		t.Errorf("lines %v", all)
+	}
+}
+
 func TestCounters(t *testing.T) {
 	s := always(func() *rfc9111.Answer { return stored("hello") })
 	d := newDoor(t, s, routes, api.DoorOptions{})

@@ -95,13 +95,14 @@ func (x *exchange) flush() error {
 // end after them.
 func (x *exchange) copy(src io.Reader, length int64, live bool) error {
 	out := &pieces{x: x, length: length, live: live}
-	if err := transfer(out, src); err != nil {
-		return err
-	}
-	if length >= 0 && out.sent < length {
+	err := transfer(out, src)
+	switch {
+	case length >= 0 && out.sent == length && !errors.Is(err, errLong):
+		return nil // a client that has everything may leave before the body's end is seen
+	case err == nil && out.sent < length:
 		return errShort
 	}
-	return nil
+	return err
 }
 
 // transfer lets a source write the bytes that it shares with others by itself.
@@ -144,7 +145,7 @@ func (p *pieces) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	p.sent += int64(len(b))
-	if p.live && p.sent != p.length { // the last flush is the server's
+	if p.live {
 		return len(b), p.x.flush()
 	}
 	return len(b), nil

@@ -323,3 +323,25 @@ func TestConnectionGoesOnAfterABody(t *testing.T) {
 		}
 	}
 }
+
+// A client that has all bytes and leaves at once has had a whole response.
+func TestClientLeavesWithEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		d := newDoor(t, always(func() *rfc9111.Answer { return streamed(r, 3) }), "", api.DoorOptions{})
+		conn, handled := pipeTo(t, d)
+		go func() { _, _ = io.WriteString(w, "abc") }() // and no end
+		resp, err := http.ReadResponse(talk(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := bodyOf(t, resp); body != "abc" {
+			t.Errorf("body %q", body)
+		}
+		_ = conn.Close()
+		<-handled
+		if d.Stats().Aborted != 0 {
+			t.Error("counted as aborted")
+		}
+	})
+}
