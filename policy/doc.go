@@ -20,10 +20,10 @@
 // Paths are compared as they are forwarded, byte for byte. Nothing is decoded, no
 // slashes or dots are cleaned up: origins do that each by rules of their own, and a
 // route that matched a cleaned path would apply its lifetime to what the origin takes
-// for something else. The other side of it: /admin/* does not match /%61dmin/, so
-// a route protects nothing by its path alone. What must not be cached says so in its
-// response, and maxAgeSeconds, which overrides that, belongs to paths that hold
-// nothing private.
+// for something else. The other side of it: /admin/* does not match /%61dmin/, which
+// to many origins is the same page. So a path that a laxer reader would match to
+// another route is ambiguous, and the response to it is not cached ([Table.Ambiguous]).
+// Private pages still say so in their responses: a path protects nothing by itself.
 //
 // In a pattern :name stands for one segment that is not empty, and * at the end for
 // any rest, none included: /admin/* matches /admin/ but not /admin. GET includes
