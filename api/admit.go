@@ -58,9 +58,13 @@ func (x *exchange) admit() (*policy.Request, error) {
 	}
 	x.upgrade = upgradeOf(r)
 	header := received(r.Header)
-	req.Plan, req.Params = x.door.table().Match(&policy.MatchRequest{
+	table, match := x.door.table(), &policy.MatchRequest{
 		Method: r.Method, Host: host, Path: t.path, RawQuery: t.query, Header: header,
-	})
+	}
+	req.Plan, req.Params = table.Match(match)
+	if table.Ambiguous(match, req.Plan) {
+		req.Bypass = rfc9111.StatusPass
+	}
 	x.record.Route = req.Plan.Route
 	destination := x.choose(req, header)
 	if err := x.key(req, header, destination); err != nil {
@@ -145,9 +149,10 @@ func (x *exchange) key(req *policy.Request, header http.Header, destination stri
 
 // bypass says why caches must not be used for req, and gives req its body.
 func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.CachingStatus, error) {
-	reason := rfc9111.CachingStatus("")
+	reason := req.Bypass
 	read := req.Method == http.MethodGet || req.Method == http.MethodHead
 	switch {
+	case reason != "":
 	case x.upgrade != "":
 		reason = rfc9111.StatusPass
 	case !req.Plan.Edge || x.door.opts.Disabled():
