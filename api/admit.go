@@ -65,7 +65,7 @@ func (x *exchange) admit() (*policy.Request, error) {
 	if table.Ambiguous(match, req.Plan) {
 		req.Bypass = rfc9111.StatusPass
 	}
-	x.record.Route = req.Plan.Route
+	x.plan, x.record.Route = req.Plan, req.Plan.Route
 	destination := x.choose(req, header)
 	if err := x.key(req, header, destination); err != nil {
 		return nil, err

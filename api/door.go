@@ -110,6 +110,7 @@ type exchange struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	rc      *http.ResponseController
+	plan    *policy.Plan // nil until a route is known
 	body    *requestBody // nil without a body
 	sticky  *http.Cookie // to set on the response, nil mostly
 	upgrade string       // protocols that the client wants to switch to
@@ -219,9 +220,12 @@ func (x *exchange) fail(err error) {
 	if x.record.Decision.Use == "" {
 		x.record.Decision = refused(f)
 	}
-	x.record.Decision.Apply(h, x.door.opts.Region)
+	if x.plan != nil {
+		setFields(h, x.plan)
+	}
 	h.Set("Via", via)
 	body := f.fields(h)
+	x.record.Decision.Apply(h, x.door.opts.Region)
 	x.writeHead(f.status)
 	if x.r.Method == http.MethodHead {
 		return

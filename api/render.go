@@ -121,11 +121,7 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	}
 	h.Add("Via", via)
 	browser(h, req.Plan, ans)
-	for name, value := range req.Plan.SetResponseHeaders {
-		if !slices.Contains(hopByHop, name) {
-			h.Set(name, value)
-		}
-	}
+	setFields(h, req.Plan)
 	out.fields(h, req, bodyLength(ans))
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http would guess one
@@ -188,6 +184,15 @@ func dateOf(head *rfc9111.Response, now time.Time) time.Time {
 		return now
 	}
 	return head.ResponseTime
+}
+
+// setFields sets what the route wants on every response. Framing stays ours.
+func setFields(h http.Header, plan *policy.Plan) {
+	for name, value := range plan.SetResponseHeaders {
+		if !slices.Contains(hopByHop, name) {
+			h.Set(name, value)
+		}
+	}
 }
 
 // browser replaces what the origin says to browsers with what the route says. It

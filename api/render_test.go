@@ -111,6 +111,16 @@ func TestStatusHeadersOfEachBranch(t *testing.T) {
 	golden(t, "status.golden", out.String())
 }
 
+// What a route sets is on its errors too, but does not make them storable.
+func TestErrorsHaveTheRoutesFields(t *testing.T) {
+	const route = `{"name": "all", "match": {"path": "/*"}, "setResponseHeaders": {"access-control-allow-origin": "*", "cache-control": "max-age=9"}}`
+	resp := ask(t, newDoor(t, failing(shield.ErrOriginTimeout), route, api.DoorOptions{}), "GET /")
+	if got := resp.Header.Get("Access-Control-Allow-Origin"); got != "*" {
+		t.Errorf("access-control-allow-origin %q", got)
+	}
+	wantError(t, resp, 504, "origin-timeout")
+}
+
 func TestErrorsNeverShowTheirCause(t *testing.T) {
 	resp := ask(t, newDoor(t, failing(fmt.Errorf("dial 10.0.0.7: %w", shield.ErrOriginUnreachable)), "", api.DoorOptions{}), "GET /")
 	body := bodyOf(t, resp)
