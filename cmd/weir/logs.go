@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -45,4 +46,14 @@ func newLogger(w io.Writer, level logLevel, format logFormat) *zap.Logger {
 		encoder = zapcore.NewConsoleEncoder(config)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// troubleReporter logs errors that no client sees. The same error can come with
+// every request, while a disk is full for example: of each text, three lines a
+// minute are logged, and then every thousandth.
+func troubleReporter(log *zap.Logger) func(error) {
+	sampled := log.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 3, 1000)
+	}))
+	return func(err error) { sampled.Warn(err.Error()) }
 }

@@ -42,7 +42,7 @@ type nodeOptions struct {
 // openNode opens the data folder and puts the tiers on top of it.
 func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	n := &node{log: o.log, live: policy.NewLive(table)}
-	report := func(err error) { o.log.Warn("trouble in the background", zap.Error(err)) }
+	report := troubleReporter(o.log)
 	n.store, err = l2.Open(o.folder, l2.Options{MaxBytes: o.l2Size, Report: report})
 	if err != nil {
 		return nil, folderAdvice(o.folder, err)

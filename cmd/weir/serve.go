@@ -47,8 +47,9 @@ func (serveCommand) Help() string {
 closes the disk tier. A second signal ends it at once. SIGHUP reads the policy file again; a file with a
 mistake in it changes nothing and every mistake is logged.
 
-What was stored survives a restart, a crash included. The memory tier holds its budget in bodies and
-headers; plan for about twice that in all, and give GOMEMLIMIT to hold the process to a limit.`
+What was stored survives a restart, a crash included. The memory tier's budget counts all that it holds;
+plan for about one and a half times that, and 100 MiB, for the process. It stays below the memory limit of
+its container. GOMEMLIMIT and GOGC are heard.`
 }
 
 // Run serves until it is told to stop.

@@ -77,6 +77,7 @@ func TestPolicyShowWithoutAFile(t *testing.T) {
 
 func TestDemoServes(t *testing.T) {
 	node := serve(t, newClock(), "--demo", "--data", folder(t))
+	node.await("ask once more") // the demo's last words
 	if !strings.Contains(node.out.String(), "curl -si "+node.base+"/fast") {
 		t.Errorf("%s", node.out)
 	}
