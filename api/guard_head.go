@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 )
 
@@ -274,12 +275,31 @@ func splitField(line []byte) (name, value []byte, no *fault) {
 		return nil, nil, refuseFieldName
 	}
 	value = line[colon+1:]
-	for _, b := range value {
-		if b < ' ' && b != '\t' || b == 0x7f {
-			return nil, nil, refuseFieldValue
-		}
+	if hasControl(value) {
+		return nil, nil, refuseFieldValue
 	}
 	return line[:colon], trimSpace(value), nil
+}
+
+// hasControl says whether v has a control byte other than tab. Nearly all of a
+// head are values, so it takes eight bytes at a time while they are all plain.
+func hasControl(v []byte) bool {
+	const ones = 0x0101010101010101
+	for ; len(v) >= 8; v = v[8:] {
+		x := binary.LittleEndian.Uint64(v)
+		del := x ^ 0x7f*ones
+		// The high bit of a byte of (n - k) &^ n is set if that byte is below k; a
+		// borrow can set more of them, but never the first.
+		if ((x-0x20*ones)&^x|(del-ones)&^del)&(0x80*ones) != 0 {
+			break
+		}
+	}
+	for _, b := range v {
+		if b < ' ' && b != '\t' || b == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // validHost says whether v names a host: letters, digits, "-._~", or an IPv6

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -30,6 +31,23 @@ func TestParseHeadWaitsForTheRest(t *testing.T) {
 		}
 		if h, size, no := parseHead([]byte(in), 16<<10, 100); size != len(in) || no != nil || string(h.host) != "shop.example.com" || h.fields != 5 {
 			t.Errorf("%q: %+v, %d, %v", in, h, size, no)
+		}
+	}
+}
+
+func TestHasControl(t *testing.T) {
+	t.Parallel()
+	for b := range 256 {
+		for length := 1; length < 20; length++ {
+			for at := range length {
+				for _, around := range []byte{'a', '\t', 0xff, ' ', '~', 0x80} {
+					v := bytes.Repeat([]byte{around}, length)
+					v[at] = byte(b)
+					if want := b < ' ' && b != '\t' || b == 0x7f; hasControl(v) != want {
+						t.Fatalf("%q: %v", v, !want)
+					}
+				}
+			}
 		}
 	}
 }
