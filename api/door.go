@@ -266,6 +266,13 @@ func (x *exchange) abort(cause error) {
 	if x.record.Err == nil {
 		x.record.Err = cause
 	}
+	if x.wrote && !x.r.ProtoAtLeast(1, 1) && x.w.Header().Get("Content-Length") == "" {
+		// Here the end of the connection is the end of the body, RFC 9112 6.3. Only
+		// a reset tells one that came too early.
+		if conn, _, err := x.rc.Hijack(); err == nil {
+			reset(conn)
+		}
+	}
 	panic(http.ErrAbortHandler)
 }
 

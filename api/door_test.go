@@ -137,6 +137,12 @@ func newDoor(t testing.TB, s *tier, routes string, opts api.DoorOptions) *api.Do
 // serveOn serves h as a node does and returns its address.
 func serveOn(t testing.TB, h http.Handler) string {
 	t.Helper()
+	return serveOver(t, func(ln net.Listener) net.Listener { return ln }, h)
+}
+
+// serveOver serves h through a wrapped listener.
+func serveOver(t testing.TB, wrap func(net.Listener) net.Listener, h http.Handler) string {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +151,7 @@ func serveOn(t testing.TB, h http.Handler) string {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = srv.Serve(ln)
+		_ = srv.Serve(wrap(ln))
 	}()
 	t.Cleanup(func() {
 		_ = srv.Close()
@@ -297,7 +303,7 @@ func talk(t testing.TB, conn net.Conn, raw string) *bufio.Reader {
 func TestDoorServesWhatTheTierAnswers(t *testing.T) {
 	s := always(func() *rfc9111.Answer { return stored("hello", "ETag: \"v1\"", "X-App: 1") })
 	addr := serveOn(t, newDoor(t, s, "", api.DoorOptions{}))
-	resp, err := http.Get("http://" + addr + "/a/b?c=d") //nolint:noctx // the test's own server
+	resp, err := http.Get("http://" + addr + "/a/b?c=d")
 	if err != nil {
 		t.Fatal(err)
 	}

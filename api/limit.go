@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"sync"
@@ -64,4 +65,32 @@ func (c *limitTCPConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWr
 
 func (c *limitTCPConn) ReadFrom(r io.Reader) (int64, error) {
 	return c.Conn.(*net.TCPConn).ReadFrom(r)
+}
+
+// reset closes a connection so that its client gets an error rather than an end.
+// Below TLS it does the same: nothing says there that the end was meant.
+func reset(conn net.Conn) {
+	defer func() { _ = conn.Close() }() // frees what the wrappers hold
+	for inner := conn; ; {
+		switch c := inner.(type) {
+		case *limitTCPConn:
+			inner = c.Conn
+		case *limitConn:
+			inner = c.Conn
+		case *guardTCPConn:
+			inner = c.Conn
+		case *guardTLSConn:
+			inner = c.inner
+		case *guardConn:
+			inner = c.Conn
+		case *tls.Conn:
+			inner = c.NetConn()
+		case *net.TCPConn:
+			_ = c.SetLinger(0) // fails only on a connection that is gone
+			_ = c.Close()
+			return
+		default:
+			return
+		}
+	}
 }

@@ -67,7 +67,7 @@ func TestHTTP2(t *testing.T) {
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
-	resp, err := srv.Client().Get(srv.URL + "/x?y") //nolint:noctx // the test's own server
+	resp, err := srv.Client().Get(srv.URL + "/x?y")
 	if err != nil {
 		t.Fatal(err)
 	}

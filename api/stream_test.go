@@ -94,6 +94,26 @@ func TestBrokenOffBodies(t *testing.T) {
 	}
 }
 
+// For HTTP/1.0 the end of a body of unknown length is the end of its connection.
+// One that came too early must be an error there too, through every wrapper.
+func TestBrokenOffBodyForHTTP10(t *testing.T) {
+	for name, wrap := range map[string]func(net.Listener) net.Listener{
+		"plain":   func(ln net.Listener) net.Listener { return ln },
+		"guarded": func(ln net.Listener) net.Listener { return api.Guard(api.Limit(ln, 9), api.GuardOptions{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := always(func() *rfc9111.Answer {
+				return streamed(io.NopCloser(io.MultiReader(strings.NewReader("abc"), failure{errors.New("lost")})), -1)
+			})
+			conn := connect(t, serveOver(t, wrap, newDoor(t, s, "", api.DoorOptions{})))
+			raw, err := io.ReadAll(talk(t, conn, "GET / HTTP/1.0\r\nHost: a\r\n\r\n"))
+			if err == nil {
+				t.Errorf("the client takes %q for the whole", raw)
+			}
+		})
+	}
+}
+
 // A body that is longer than it said ends the connection, and what follows is
 // not read as the next response.
 func TestOverlongBody(t *testing.T) {
@@ -344,4 +364,31 @@ func TestClientLeavesWithEverything(t *testing.T) {
 			t.Error("counted as aborted")
 		}
 	})
+}
+
+// A client that waits for leave to send its body gets it.
+func TestExpectContinue(t *testing.T) {
+	for _, target := range []string{"/graphql", "/passed"} {
+		s := &tier{fetch: func(_ context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+			body := req.Body
+			if req.Stream != nil {
+				body, _ = io.ReadAll(req.Stream)
+			}
+			return stored(string(body)), nil
+		}}
+		conn := connect(t, serveOn(t, newDoor(t, s, routes, api.DoorOptions{})))
+		in := talk(t, conn, "POST "+target+" HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+		if line, err := in.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		_, _ = in.ReadString('\n')
+		say(t, conn, "hi")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body := bodyOf(t, resp); body != "hi" {
+			t.Errorf("%s: body %q", target, body)
+		}
+	}
 }

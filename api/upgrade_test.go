@@ -188,3 +188,30 @@ func TestUnsolicitedUpgrade(t *testing.T) {
 }
 
 var _ api.Tier = (*tier)(nil)
+
+// The whole way: a client, the guard, the door, a shield, and an origin that
+// switches protocols.
+func TestUpgradeThroughAllTiers(t *testing.T) {
+	d := through(t, "", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "websocket" || r.Header.Get("Sec-Websocket-Key") != "xyz" {
+			t.Errorf("the origin was asked with %v", r.Header)
+		}
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		say(t, conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: abc\r\n\r\n")
+		_, _ = io.Copy(conn, buffered) // an echo, until the client is done
+	})
+	addr := serveOver(t, func(ln net.Listener) net.Listener { return api.Guard(api.Limit(ln, 9), api.GuardOptions{}) }, d)
+	conn, in := shake(t, addr, "early ")
+	hear(t, in, "early ")
+	for _, word := range []string{"one", "two"} {
+		say(t, conn, word)
+		hear(t, in, word)
+	}
+	_ = conn.Close()
+	d.Close()
+}
