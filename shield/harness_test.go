@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -178,6 +179,7 @@ type options struct {
 	policy  string
 	store   *shieldtest.Memory
 	noStore bool
+	real    bool // no scripted origin
 	log     shield.Log
 	shield  shield.Options
 }
@@ -198,7 +200,7 @@ func start(t testing.TB, o options) *setup {
 	if s.purges, err = shield.NewPurges(o.log); err != nil {
 		t.Fatal(err)
 	}
-	if o.shield.Transport == nil {
+	if o.shield.Transport == nil && !o.real {
 		o.shield.Transport = func(*policy.Origin, policy.Upstream) http.RoundTripper { return s.origin }
 	}
 	if o.shield.Listener == nil {
@@ -250,40 +252,55 @@ func compile(t testing.TB, src string) *policy.Table {
 // request admits a client's request as the door does. fields are alternately
 // names and values; a method other than GET stands before the target.
 func (s *setup) request(target string, fields ...string) *policy.Request {
+	return s.admit(admission{target: target, fields: fields})
+}
+
+func (s *setup) bodyRequest(target, body string) *policy.Request {
+	return s.admit(admission{target: target, body: []byte(body)})
+}
+
+// splitRequest goes to one side of a split test.
+func (s *setup) splitRequest(target, destination string) *policy.Request {
+	return s.admit(admission{target: target, destination: destination})
+}
+
+type admission struct {
+	target, destination string
+	fields              []string
+	body                []byte
+}
+
+func (s *setup) admit(a admission) *policy.Request {
 	s.t.Helper()
-	method := http.MethodGet
+	method, target := http.MethodGet, a.target
 	if m, rest, ok := strings.Cut(target, " "); ok {
 		method, target = m, rest
 	}
 	h := http.Header{}
-	for i := 0; i < len(fields); i += 2 {
-		h.Add(fields[i], fields[i+1])
+	for i := 0; i < len(a.fields); i += 2 {
+		h.Add(a.fields[i], a.fields[i+1])
 	}
 	path, query, _ := strings.Cut(target, "?")
 	plan, params := s.table.Match(&policy.MatchRequest{Method: method, Host: "example.com", Path: path, RawQuery: query, Header: h})
 	req := &policy.Request{
 		Plan: plan, Params: params, Method: method, Scheme: "http", Host: "example.com", Target: target,
-		Header: h, Client: "192.0.2.1", Origin: plan.Origin, At: time.Now(),
+		Header: h, Client: "192.0.2.1", Body: a.body, Origin: plan.Origin, At: time.Now(),
 	}
-	if method != http.MethodGet && method != http.MethodHead && !contains(plan.Rules.Methods, method) {
+	if a.destination != "" {
+		req.Origin = a.destination
+	}
+	if method != http.MethodGet && method != http.MethodHead && !slices.Contains(plan.Rules.Methods, method) {
 		req.Bypass = rfc9111.StatusMethod
 		return req
 	}
-	keyed, err := plan.Key.Build(&keying.Request{Method: method, Scheme: "http", Host: "example.com", Target: target, Header: h})
+	keyed, err := plan.Key.Build(&keying.Request{
+		Method: method, Scheme: "http", Host: "example.com", Target: target, Header: h, Body: a.body, Destination: a.destination,
+	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	req.Keyed, req.Target = keyed, keyed.Target
 	return req
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 // result is an answer that was read to its end.

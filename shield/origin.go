@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -18,9 +16,6 @@ import (
 
 	"weir/policy"
 )
-
-// maxInterim is how many 1xx responses may come before the final one.
-const maxInterim = 8
 
 // An origin is a group of upstreams that answer alike.
 type origin struct {
@@ -63,11 +58,11 @@ func (o *origin) transport(u policy.Upstream) http.RoundTripper {
 	if o.opts.Transport != nil {
 		return o.opts.Transport(o.def, u)
 	}
-	connect := orElse(o.def.ConnectTimeout, 5*time.Second)
+	dial := dialer{orElse(o.def.ConnectTimeout, 5*time.Second)}
 	return &http.Transport{
 		Proxy:                  nil, // the environment does not say where origins are
-		DialContext:            (&net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    connect,
+		DialContext:            dial.plain,
+		DialTLSContext:         dial.secure,
 		DisableCompression:     true, // or it would ask for gzip and decode it
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxConnsPerHost:        o.def.MaxConns,
@@ -82,7 +77,7 @@ func (o *origin) transport(u policy.Upstream) http.RoundTripper {
 // and returns the first answer. The header timeout covers all of them.
 func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ctx = httptrace.WithClientTrace(ctx, limitInterim())
+	ctx = watch(ctx)
 	patience := o.patience(cancel)
 	if out.stream != nil {
 		out.stream.patience = patience // runs while the origin has all it wants
@@ -192,19 +187,6 @@ func classify(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrOriginUnreachable, err)
 	}
 	return fmt.Errorf("%w: %w", ErrOriginProtocol, err)
-}
-
-// limitInterim ends a request whose origin sends 1xx responses for ever, RFC 9110 15.2.
-func limitInterim() *httptrace.ClientTrace {
-	var n atomic.Int32
-	return &httptrace.ClientTrace{
-		Got1xxResponse: func(int, textproto.MIMEHeader) error {
-			if n.Add(1) > maxInterim {
-				return errors.New("too many interim responses")
-			}
-			return nil
-		},
-	}
 }
 
 // patience cancels a request whose origin owes a response head for too long.

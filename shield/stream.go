@@ -137,7 +137,7 @@ func (b *body) nextChunkLocked() int64 {
 func (b *body) publish(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ended {
+	if b.ended || n == 0 {
 		return
 	}
 	last := &b.chunks[len(b.chunks)-1]

@@ -1,0 +1,140 @@
+package shield
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxInterim is how many 1xx responses may come before the final one.
+const maxInterim = 8
+
+var errUnsolicited = errors.New("bytes that belong to no request")
+
+// A guardedConn is a connection to an upstream that gives nothing to a request
+// that came before the request was sent.
+//
+// net/http hands a connection to the next request when the last body has ended. Let an
+// upstream send more than it declared:
+//
+//  1. The reader of the connection has the surplus in its buffer, and puts the
+//     connection back into the pool.
+//  2. Another request takes the connection.
+//  3. The reader finds the surplus, and takes it for that request's response.
+//
+// So before a connection is used again, its reader must be seen to wait for new
+// bytes, which it does only with an empty buffer; and bytes that come while no
+// request has been written are an error.
+type guardedConn struct {
+	net.Conn
+
+	mu      sync.Mutex
+	asked   bool          // a request was begun since the last response
+	reading bool          // the reader waits for bytes and has none buffered
+	closed  bool          // by us
+	changed chan struct{} // closed when reading or closed become true; nil when nobody waits
+}
+
+func (c *guardedConn) Read(p []byte) (int, error) {
+	c.set(&c.reading)
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = false
+	if n > 0 && !c.asked {
+		return 0, errUnsolicited
+	}
+	return n, err
+}
+
+func (c *guardedConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	c.asked = true
+	c.mu.Unlock()
+	return c.Conn.Write(p)
+}
+
+func (c *guardedConn) Close() error {
+	c.set(&c.closed)
+	return c.Conn.Close()
+}
+
+func (c *guardedConn) set(state *bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*state = true
+	if c.changed != nil {
+		close(c.changed)
+		c.changed = nil
+	}
+}
+
+// reuse waits until the reader has nothing left of the last response. A
+// connection that has turns out to be closed.
+func (c *guardedConn) reuse(ctx context.Context) {
+	for {
+		c.mu.Lock()
+		if c.reading || c.closed {
+			c.asked = false
+			c.mu.Unlock()
+			return
+		}
+		if c.changed == nil {
+			c.changed = make(chan struct{})
+		}
+		changed := c.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// dialer connects to upstreams.
+type dialer struct{ timeout time.Duration }
+
+func (d dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: d.timeout, KeepAlive: 30 * time.Second}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedConn{Conn: conn}, nil
+}
+
+func (d dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, d.timeout)
+	defer cancel()
+	td := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}}
+	conn, err := td.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &guardedConn{Conn: conn}, nil
+}
+
+// watch guards the connection that a request gets, and ends a request whose
+// upstream sends 1xx responses for ever, RFC 9110 15.2.
+func watch(ctx context.Context) context.Context {
+	var interim atomic.Int32
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			if c, ok := info.Conn.(*guardedConn); ok && info.Reused {
+				c.reuse(ctx)
+			}
+		},
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if interim.Add(1) > maxInterim {
+				return errors.New("too many interim responses")
+			}
+			return nil
+		},
+	})
+}
