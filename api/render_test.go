@@ -111,6 +111,34 @@ func TestStatusHeadersOfEachBranch(t *testing.T) {
 	golden(t, "status.golden", out.String())
 }
 
+// A panic once the head is out ends the connection, and only that one.
+func TestPanicOfABody(t *testing.T) {
+	s := always(func() *rfc9111.Answer { return streamed(io.NopCloser(bomb{}), -1) })
+	d := newDoor(t, s, "", api.DoorOptions{})
+	addr := serveOn(t, d)
+	for range 2 {
+		raw, err := io.ReadAll(talk(t, connect(t, addr), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+		if err == nil && strings.HasSuffix(string(raw), "0\r\n\r\n") {
+			t.Errorf("the client takes %q for the whole", raw)
+		}
+	}
+}
+
+type bomb struct{}
+
+func (bomb) Read([]byte) (int, error) { panic("secret") }
+
+// A node that stops cancels its fetches; its clients are told, and are not taken
+// for gone.
+func TestFetchCancelledByTheNode(t *testing.T) {
+	resp := ask(t, newDoor(t, failing(context.Canceled), "", api.DoorOptions{}), "GET /")
+	if resp.Header.Get("Retry-After") == "" {
+		t.Error("no retry-after")
+	}
+	wantError(t, resp, 503, "closing")
+	wantError(t, ask(t, newDoor(t, failing(context.DeadlineExceeded), "", api.DoorOptions{}), "GET /"), 504, "timeout")
+}
+
 // What a route sets is on its errors too, but does not make them storable.
 func TestErrorsHaveTheRoutesFields(t *testing.T) {
 	const route = `{"name": "all", "match": {"path": "/*"}, "setResponseHeaders": {"access-control-allow-origin": "*", "cache-control": "max-age=9"}}`
