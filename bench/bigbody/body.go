@@ -42,8 +42,8 @@ type origin struct {
 	asked  atomic.Int64
 }
 
-func startOrigin(size int64) (*origin, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func startOrigin(ctx context.Context, size int64) (*origin, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if b.origin, err = startOrigin(b.size); err != nil {
+	if b.origin, err = startOrigin(ctx, b.size); err != nil {
 		return err
 	}
 	defer b.origin.close()
@@ -65,13 +65,13 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if b.node.Binary, err = process.Build(ctx, dir); err != nil {
 		return err
 	}
-	if b.node.Listen, err = process.FreeAddress(); err != nil {
+	if b.node.Listen, err = process.FreeAddress(ctx); err != nil {
 		return err
 	}
-	if b.node.Admin, err = process.FreeAddress(); err != nil {
+	if b.node.Admin, err = process.FreeAddress(ctx); err != nil {
 		return err
 	}
-	if err := b.node.Start(); err != nil {
+	if err := b.node.Start(ctx); err != nil {
 		return err
 	}
 	defer b.node.Kill()

@@ -30,8 +30,8 @@ func Build(ctx context.Context, dir string) (string, error) {
 }
 
 // FreeAddress returns a loopback address that nobody listens on now.
-func FreeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func FreeAddress(ctx context.Context) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -54,13 +54,14 @@ type Node struct {
 	waitErr error // after exited is closed
 }
 
-// Start executes weir serve. It returns at once; see Ready.
-func (n *Node) Start() error {
+// Start executes weir serve, which ends with ctx at the latest. It returns at once;
+// see Ready.
+func (n *Node) Start(ctx context.Context) error {
 	args := append([]string{
 		"serve", "--origin", n.Origin, "--listen", n.Listen, "--admin", n.Admin,
 		"--data", n.Data, "--log-level", "warn",
 	}, n.Args...)
-	n.cmd = exec.Command(n.Binary, args...)
+	n.cmd = exec.CommandContext(ctx, n.Binary, args...)
 	n.output.Reset()
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
 	// The child must not outlive a bench that is killed.

@@ -61,7 +61,7 @@ func (b *bench) timeStart(ctx context.Context) error {
 // firstHit starts weir and asks for one object until it is answered.
 func (b *bench) firstHit(ctx context.Context) (time.Duration, error) {
 	b.client.CloseIdleConnections()
-	if err := b.node.Start(); err != nil {
+	if err := b.node.Start(ctx); err != nil {
 		return 0, err
 	}
 	n := rand.Int64N(b.fill)

@@ -98,7 +98,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if b.origin, err = startOrigin(); err != nil {
+	if b.origin, err = startOrigin(ctx); err != nil {
 		return err
 	}
 	defer b.origin.close()
@@ -106,10 +106,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if b.node.Binary, err = process.Build(ctx, dir); err != nil {
 		return err
 	}
-	if b.node.Listen, err = process.FreeAddress(); err != nil {
+	if b.node.Listen, err = process.FreeAddress(ctx); err != nil {
 		return err
 	}
-	if b.node.Admin, err = process.FreeAddress(); err != nil {
+	if b.node.Admin, err = process.FreeAddress(ctx); err != nil {
 		return err
 	}
 	b.client = &http.Client{
@@ -160,7 +160,7 @@ func (b *bench) kills(ctx context.Context) error {
 // start starts weir and notes how long it took to be ready.
 func (b *bench) start(ctx context.Context) error {
 	b.client.CloseIdleConnections()
-	if err := b.node.Start(); err != nil {
+	if err := b.node.Start(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)

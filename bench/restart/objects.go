@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -56,8 +57,8 @@ type origin struct {
 	asked  atomic.Int64
 }
 
-func startOrigin() (*origin, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func startOrigin(ctx context.Context) (*origin, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func (s *service) announce(clients, admin net.Addr, n *node, loading time.Durati
 		{"clients", fmt.Sprintf("http://%s, at most %d connections", reach(clients), maxConnections())},
 		{"admin", fmt.Sprintf("http://%s%s: /healthz /readyz /metrics /v1/stats /v1/policy", reach(admin), s.guarded())},
 		{"policy", s.policyLine(n.live.Load())},
-		{"memory", fmt.Sprintf("%s", s.L1Size)},
+		{"memory", s.L1Size.String()},
 		{"disk", fmt.Sprintf("%s in %s, %d objects are back after %d ms", s.L2Size, s.folder(), n.store.Stats().Objects, loading.Milliseconds())},
 	}
 	if s.Dev {

@@ -256,8 +256,8 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // startDemo serves the built-in origin on a free loopback port. stop ends it and
 // waits until it has ended.
-func startDemo() (url string, stop func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func startDemo(ctx context.Context) (url string, stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, fmt.Errorf("start the built-in origin: %w", err)
 	}

@@ -43,7 +43,7 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 	ctx, stop := untilTold(ctx, s.log)
 	defer stop()
 
-	table, stopDemo, err := s.source()
+	table, stopDemo, err := s.source(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 
 // source makes the first policy table: from an origin's URL, a file, or the demo.
 // stop ends the demo's origin.
-func (s *service) source() (table *policy.Table, stop func(), err error) {
+func (s *service) source(ctx context.Context) (table *policy.Table, stop func(), err error) {
 	stop = func() {}
 	var src []byte
 	switch {
@@ -93,7 +93,7 @@ func (s *service) source() (table *policy.Table, stop func(), err error) {
 		s.watch, table, src, err = newPolicyWatch(s.Policy, s.log)
 	case s.Demo:
 		var url string
-		if url, stop, err = startDemo(); err != nil {
+		if url, stop, err = startDemo(ctx); err != nil {
 			return nil, nil, err
 		}
 		src = demoPolicy(url)

@@ -78,8 +78,10 @@ or see it work first:  weir serve --demo`}
 	case c.Cache && !c.Dev:
 		return advised{errors.New("--cache means something only with --dev"), "Without --dev the cache is on; leave --cache out."}
 	case !c.Admin.loopback() && c.AdminToken == "":
-		return advised{fmt.Errorf("--admin %s can be reached from other machines and has no --admin-token", c.Admin),
-			"Whoever reaches the admin listener can read and change this node.\nSet WEIR_ADMIN_TOKEN, or listen on loopback: --admin 127.0.0.1:8081"}
+		return advised{
+			fmt.Errorf("--admin %s can be reached from other machines and has no --admin-token", c.Admin),
+			"Whoever reaches the admin listener can read and change this node.\nSet WEIR_ADMIN_TOKEN, or listen on loopback: --admin 127.0.0.1:8081",
+		}
 	case c.L1Size <= 0:
 		return errors.New("--l1-size must be more than 0")
 	case c.L2Size <= 0:
