@@ -210,6 +210,8 @@ func buildRules(edge *node) rfc9111.Rules {
 		StaleWhileRevalidate: edge.get("staleWhileRevalidateSeconds").optional(),
 		StaleIfError:         edge.get("staleIfErrorSeconds").optional(),
 		ForcePrivate:         edge.get("forcePrivateCaching").isTrue(),
+		ErrorsByHeader:       edge.get("originErrorLifetimes").isTrue(),
+		StoreSetCookie:       edge.get("cacheSetCookie").isTrue(),
 		Heuristic:            edge.get("heuristicFreshness").isTrue(),
 		IgnoreRequest:        edge.get("ignoreRequestDirectives").isTrue(),
 	}

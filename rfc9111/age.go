@@ -18,14 +18,16 @@ func initialAge(resp *Response) time.Duration {
 }
 
 // receivedAge is the age_value of RFC 9111 5.1: the first member of the Age field,
-// and nothing when that is not a number.
+// and nothing when that is not a number. Parameters behind it are forgotten, as those
+// of any Item are.
 func receivedAge(resp *Response) time.Duration {
 	lines := resp.Header["Age"]
 	if len(lines) == 0 {
 		return 0
 	}
 	first, _, _ := strings.Cut(lines[0], ",")
-	age, _ := parseSeconds(trimOWS(first))
+	number, _, _ := strings.Cut(first, ";")
+	age, _ := parseSeconds(trimOWS(number))
 	return age
 }
 

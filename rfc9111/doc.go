@@ -22,10 +22,15 @@
 //   - A route's lifetime counts from arrival and replaces the origin's, with an
 //     unqualified no-cache. It replaces must-revalidate only together with a stale window of the
 //     route. [Rules].ForcePrivate lifts private and no-store. Nothing lifts
-//     Set-Cookie, Vary: * and the rule for Authorization.
-//   - Errors are stored only by [Rules].StatusLifetimes; 206 never.
-//   - stale-while-revalidate and stale-if-error work beside s-maxage, which forbids stale reuse
-//     only where neither is given.
+//     Vary: * and the rule for Authorization, and only [Rules].StoreSetCookie lifts Set-Cookie.
+//   - Errors are stored by [Rules].StatusLifetimes, and like others under
+//     [Rules].ErrorsByHeader; 206 never.
+//   - What is never fresh is stored if the origin says so itself, with no-cache or a
+//     lifetime that is over, and gives a validator; without any word about time it is not.
+//   - An origin's stale-while-revalidate and stale-if-error work beside its s-maxage, which
+//     forbids stale reuse only where it gives neither.
+//   - An Age that is no number is ignored and of several the first counts, as RFC 9111 5.1 says.
+//   - The order of languages of one weight in Accept-Language makes no variant.
 //   - private and no-cache with field names count as unqualified when one of the
 //     fields is there, and not at all when none is.
 //   - A 304 does not change the stored ETag, Vary and what describes the stored

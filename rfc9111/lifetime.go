@@ -106,9 +106,9 @@ func policyLifetime(status int, rules *Rules) (life time.Duration, known bool) {
 
 // termsOf decides the conditions of reuse. A lifetime of the route counts from the
 // arrival of the response, however old it was by then: the route says how long
-// weir keeps it.
-func termsOf(req Request, resp *Response, d *directives, targeted bool, rules *Rules) Terms {
-	t := Terms{InitialAge: initialAge(resp)}
+// weir keeps it. stated says that the lifetime is the origin's own word, no-cache included.
+func termsOf(req Request, resp *Response, d *directives, targeted bool, rules *Rules) (t Terms, stated bool) {
+	t.InitialAge = initialAge(resp)
 	ruled := false
 	if life, ok := policyLifetime(resp.Status, rules); ok {
 		ruled = true
@@ -116,7 +116,7 @@ func termsOf(req Request, resp *Response, d *directives, targeted bool, rules *R
 			t.Lifetime = saturatingAdd(t.InitialAge, life)
 		}
 	} else if life, ok := originLifetime(resp, d, targeted); ok {
-		t.Lifetime = life
+		t.Lifetime, stated = life, true
 	} else if rules.Heuristic {
 		t.Lifetime = heuristicLifetime(req, resp, d)
 	}
@@ -125,18 +125,21 @@ func termsOf(req Request, resp *Response, d *directives, targeted bool, rules *R
 	replaced := ruled && t.Lifetime > 0 && d.noCache.whole
 	t.NoCache = !replaced && d.noCache.about(resp.Header)
 	t.setStale(resp.Status, d, rules, ruled)
-	return t
+	return t, stated || t.NoCache && !ruled
 }
 
 // setStale decides the stale windows. Those of an origin do not outlive its own
-// must-revalidate. s-maxage forbids stale reuse only where no window is given: a
+// must-revalidate. Its s-maxage forbids stale reuse only where it gives no window: a
 // stated permission is more specific than an implied ban, RFC 9111 5.2.2.10. A
-// route overrides must-revalidate only if it states a lifetime and a window.
+// route overrides either only if it states a lifetime and a window, RFC 9111 4.2.4.
 func (t *Terms) setStale(status int, d *directives, rules *Rules, ruled bool) {
 	t.MustRevalidate = d.mustRevalidate || d.proxyRevalidate
 	if !t.MustRevalidate {
 		t.StaleWhileRevalidate = d.staleWhileRevalidate.max(0)
 		t.StaleIfError = d.staleIfError.max(0)
+	}
+	if d.sMaxAge.set && t.StaleWhileRevalidate <= 0 && t.StaleIfError <= 0 {
+		t.MustRevalidate = true
 	}
 	stated := false
 	if rules.StaleWhileRevalidate != nil {
@@ -145,12 +148,8 @@ func (t *Terms) setStale(status int, d *directives, rules *Rules, ruled bool) {
 	if rules.StaleIfError != nil {
 		t.StaleIfError, stated = max(*rules.StaleIfError, 0), true
 	}
-	if ruled && stated {
+	if ruled && (stated || !d.mustRevalidate && !d.proxyRevalidate) {
 		t.MustRevalidate = false
-	}
-	windows := t.StaleWhileRevalidate > 0 || t.StaleIfError > 0
-	if d.sMaxAge.set && !ruled && !windows {
-		t.MustRevalidate = true
 	}
 	// A failure is never stretched by serving it stale.
 	if t.MustRevalidate || t.NoCache || FailedStatus(status) {

@@ -40,7 +40,9 @@ type Rules struct {
 	StaleWhileRevalidate *time.Duration        // edge.staleWhileRevalidateSeconds
 	StaleIfError         *time.Duration        // edge.staleIfErrorSeconds
 	StatusLifetimes      map[int]time.Duration // edge.statusMaxAgeSeconds: negative caching, per status
+	ErrorsByHeader       bool                  // edge.originErrorLifetimes: the origin decides for errors without an entry above
 	ForcePrivate         bool                  // edge.forcePrivateCaching
+	StoreSetCookie       bool                  // edge.cacheSetCookie: responses that set a cookie, and the cookie for everybody
 	Heuristic            bool                  // edge.heuristicFreshness, RFC 9111 4.2.2
 	IgnoreRequest        bool                  // edge.ignoreRequestDirectives: a client's Cache-Control and Pragma
 	Methods              []string              // methods besides GET and HEAD that the route caches

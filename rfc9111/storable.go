@@ -20,8 +20,11 @@ func refuse(status CachingStatus, reason string) Storability {
 //
 // A route's lifetime replaces what the origin says about time: max-age,
 // s-maxage, Expires and an unqualified no-cache. It replaces neither private nor
-// no-store, which only ForcePrivate does, nor the rule for Authorization, Set-Cookie and Vary: *,
-// which nothing does.
+// no-store, which only ForcePrivate does, nor the rule for Set-Cookie, which only
+// StoreSetCookie does, nor those for Authorization and Vary: *, which nothing does.
+//
+// A response that is never fresh is stored when the origin said so itself and it
+// can be validated: with no-cache, or a lifetime that is over.
 //
 // What may be stored may not always be handed to those who waited for it: a
 // response with Terms.NoCache is only for whoever caused it, RFC 9111 5.2.2.4.
@@ -57,17 +60,18 @@ func storableResponse(req Request, resp *Response, rules *Rules) Storability {
 	if !ok {
 		return refuse(StatusPass, "Vary is *, or names too much to match by, RFC 9111 4.1.")
 	}
-	terms := termsOf(req, resp, &d, targeted, rules)
+	terms, stated := termsOf(req, resp, &d, targeted, rules)
+	validated := stated && hasValidator(resp.Header) // useful when stale, too
 	s := Storability{Terms: terms, Selection: selection, Status: StatusOK, Reason: "The response may be stored, RFC 9111 3."}
 	// Of several reasons the first is told: a no-store without a lifetime lacks the lifetime too.
 	switch {
-	case terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0:
+	case terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0 && !validated:
 		s.Status, s.Reason = StatusNoMaxAge, "Neither the origin nor the route gives a positive lifetime, RFC 9111 4.2.1."
 	case d.noStore && !d.mustUnderstand && !rules.ForcePrivate:
 		s.Status, s.Reason = StatusPass, "The response says no-store, RFC 9111 5.2.2.5."
 	case terms.NoCache && !hasValidator(resp.Header):
 		s.Status, s.Reason = StatusNoMaxAge, "The response says no-cache and cannot be validated, RFC 9111 5.2.2.4."
-	case terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate:
+	case terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate && !validated:
 		s.Status, s.Reason = StatusNoMaxAge, "The response was too old when it arrived, RFC 9111 4.2."
 	default:
 		s.Store = true
@@ -85,8 +89,10 @@ func barredStatus(status int, d *directives, rules *Rules) Storability {
 		return refuse(StatusPass, "Partial responses are not stored, RFC 9111 3.3.")
 	case status == 304:
 		return refuse(StatusPass, "A 304 has no content of its own, RFC 9111 4.3.4.")
-	case status >= 400 && !ruled:
+	case status >= 400 && !ruled && !rules.ErrorsByHeader:
 		return refuse(StatusCode, "The status is an error and the route has no rule for it.")
+	case status > 599:
+		return refuse(StatusPass, "The status is none of HTTP's, RFC 9110 15.")
 	case d.mustUnderstand && !understood(status):
 		return refuse(StatusPass, "The response says must-understand and its status is not known, RFC 9111 5.2.2.3.")
 	}
@@ -96,7 +102,7 @@ func barredStatus(status int, d *directives, rules *Rules) Storability {
 // barredAudience refuses responses that are for one user.
 func barredAudience(req Request, resp *Response, d *directives, rules *Rules) Storability {
 	switch {
-	case len(resp.Header["Set-Cookie"]) > 0:
+	case len(resp.Header["Set-Cookie"]) > 0 && !rules.StoreSetCookie:
 		return refuse(StatusSetCookie, "The response sets a cookie, RFC 9111 7.3.")
 	case d.private.about(resp.Header) && !rules.ForcePrivate:
 		return refuse(StatusPrivate, "The response says private, RFC 9111 5.2.2.7.")

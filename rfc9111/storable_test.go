@@ -15,6 +15,8 @@ func TestStorable(t *testing.T) {
 	force := &rfc9111.Rules{ForcePrivate: true}
 	forceMinute := &rfc9111.Rules{ForcePrivate: true, Lifetime: ptr(time.Minute)}
 	negative := &rfc9111.Rules{StatusLifetimes: map[int]time.Duration{404: 10 * time.Second, 503: time.Second, 410: 0, 206: time.Minute}}
+	byHeader := &rfc9111.Rules{ErrorsByHeader: true}
+	cookies := &rfc9111.Rules{StoreSetCookie: true}
 	posts := &rfc9111.Rules{Methods: []string{"POST"}}
 
 	tests := []struct {
@@ -30,6 +32,9 @@ func TestStorable(t *testing.T) {
 		{"validator alone", get(), response(200, `Etag: "a"`, "Last-Modified: "+date(-time.Hour)), nil, "no-max-age"},
 		{"public alone", get(), response(200, "Cache-Control: public"), nil, "no-max-age"},
 		{"zero", get(), response(200, "Cache-Control: max-age=0"), nil, "no-max-age"},
+		{"zero and a validator", get(), response(200, "Cache-Control: max-age=0", `Etag: "a"`), nil, "ok"},
+		{"over and a validator", get(), response(200, "Expires: "+date(-time.Hour), "Last-Modified: "+date(-2*time.Hour)), nil, "ok"},
+		{"not a lifetime, and a validator", get(), response(200, "Cache-Control: max-age=x", `Etag: "a"`), nil, "ok"},
 		{"zero with a stale window", get(), response(200, "Cache-Control: max-age=0, stale-while-revalidate=30"), nil, "ok"},
 		{"zero with a stale window for errors", get(), response(200, "Cache-Control: max-age=0, stale-if-error=30"), nil, "no-max-age"},
 		{"zero with a window that must-revalidate closes", get(), response(200, "Cache-Control: max-age=0, stale-while-revalidate=30, must-revalidate"), nil, "no-max-age"},
@@ -63,6 +68,16 @@ func TestStorable(t *testing.T) {
 		{"unavailable with a rule, no-store", get(), response(503, "Cache-Control: no-store"), negative, "pass"},
 		{"header too large", get(), response(431, "Cache-Control: max-age=60"), negative, "code"},
 		{"status out of range", get(), response(999, "Cache-Control: max-age=60"), nil, "code"},
+		{"status out of range, by the header", get(), response(999, "Cache-Control: max-age=60"), byHeader, "pass"},
+		{"not found by the header", get(), response(404, "Cache-Control: max-age=60"), byHeader, "ok"},
+		{"not found by the header, without lifetime", get(), response(404), byHeader, "no-max-age"},
+		{"not found by the header, not by the lifetime of the route", get(), response(404), &rfc9111.Rules{ErrorsByHeader: true, Lifetime: ptr(time.Minute)}, "no-max-age"},
+		{"not found by its rule, not by the header", get(), response(404, "Cache-Control: max-age=60"), &rfc9111.Rules{ErrorsByHeader: true, StatusLifetimes: map[int]time.Duration{404: 0}}, "no-max-age"},
+		{"unavailable by the header", get(), response(503, "Expires: "+date(time.Hour)), byHeader, "ok"},
+		{"unknown error by the header", get(), response(599, "Cache-Control: max-age=60"), byHeader, "ok"},
+		{"unknown error by the header, must-understand", get(), response(599, "Cache-Control: max-age=60, must-understand"), byHeader, "pass"},
+		{"unknown error by the header, no-store, must-understand", get(), response(599, "Cache-Control: max-age=60, no-store, must-understand"), byHeader, "pass"},
+		{"private error by the header", get(), response(404, "Cache-Control: max-age=60, private"), byHeader, "private"},
 
 		// RFC 9111 5.2.2.5: no-store.
 		{"no-store", get(), response(200, "Cache-Control: no-store"), nil, "no-max-age"},
@@ -102,7 +117,10 @@ func TestStorable(t *testing.T) {
 		{"private twice", get(), response(200, `Cache-Control: private="a", private="b", max-age=60`), nil, "private"},
 
 		// RFC 9111 5.2.2.4: no-cache.
-		{"no-cache", get(), response(200, "Cache-Control: no-cache", `Etag: "a"`), nil, "no-max-age"},
+		{"no-cache and a validator", get(), response(200, "Cache-Control: no-cache", `Etag: "a"`), nil, "ok"},
+		{"no-cache and a date", get(), response(200, "Cache-Control: no-cache", "Last-Modified: "+date(-time.Hour)), nil, "ok"},
+		{"no-cache and nothing", get(), response(200, "Cache-Control: no-cache"), nil, "no-max-age"},
+		{"no-cache under a route of zero", get(), response(200, "Cache-Control: no-cache", `Etag: "a"`), &rfc9111.Rules{Lifetime: ptr(0)}, "no-max-age"},
 		{"no-cache with a lifetime and a validator", get(), response(200, "Cache-Control: no-cache, max-age=60", `Etag: "a"`), nil, "ok"},
 		{"no-cache with a lifetime and a date", get(), response(200, "Cache-Control: no-cache, max-age=60", "Last-Modified: "+date(-time.Hour)), nil, "ok"},
 		{"no-cache without a validator", get(), response(200, "Cache-Control: no-cache, max-age=60"), nil, "no-max-age"},
@@ -125,6 +143,8 @@ func TestStorable(t *testing.T) {
 		// Set-Cookie, whatever else is said.
 		{"cookie", get(), response(200, "Cache-Control: public, max-age=60", "Set-Cookie: a=b"), nil, "set-cookie"},
 		{"cookie under force", get(), response(200, "Set-Cookie: a=b"), forceMinute, "set-cookie"},
+		{"cookie that the route keeps", get(), response(200, "Cache-Control: max-age=60", "Set-Cookie: a=b"), cookies, "ok"},
+		{"cookie that the route keeps, private", get(), response(200, "Cache-Control: private, max-age=60", "Set-Cookie: a=b"), cookies, "private"},
 		{"cookie on an error", get(), response(500, "Set-Cookie: a=b"), nil, "code"},
 
 		// RFC 9111 4.1: Vary.
@@ -137,6 +157,7 @@ func TestStorable(t *testing.T) {
 
 		// Age on arrival.
 		{"arrived stale", get(), response(200, "Cache-Control: max-age=10", "Age: 15"), nil, "no-max-age"},
+		{"arrived stale with a validator", get(), response(200, "Cache-Control: max-age=10", "Age: 15", `Etag: "a"`), nil, "ok"},
 		{"arrived within its stale window", get(), response(200, "Cache-Control: max-age=10, stale-while-revalidate=10", "Age: 15"), nil, "ok"},
 		{"arrived old under a lifetime of the route", get(), response(200, "Age: 5000"), minute, "ok"},
 		{"route of zero", get(), response(200, "Cache-Control: max-age=60"), &rfc9111.Rules{Lifetime: ptr(0)}, "no-max-age"},
@@ -308,6 +329,7 @@ func TestTargetedBans(t *testing.T) {
 // RFC 9111 4.2.2.
 func TestHeuristicLifetime(t *testing.T) {
 	on := &rfc9111.Rules{Heuristic: true}
+	errors := &rfc9111.Rules{Heuristic: true, ErrorsByHeader: true}
 	tests := []struct {
 		name  string
 		req   rfc9111.Request
@@ -325,6 +347,10 @@ func TestHeuristicLifetime(t *testing.T) {
 		{"not over an invalid one", get(), response(200, "Cache-Control: max-age=x", "Last-Modified: "+date(-100*time.Minute)), on, 0},
 		{"not for a temporary redirect", get(), response(302, "Last-Modified: "+date(-100*time.Minute)), on, 0},
 		{"for one that is public", get(), response(302, "Cache-Control: public", "Last-Modified: "+date(-100*time.Minute)), on, 10 * time.Minute},
+		{"not for an error", get(), response(404, "Last-Modified: "+date(-100*time.Minute)), on, 0},
+		{"for an error by the header", get(), response(404, "Last-Modified: "+date(-100*time.Minute)), errors, 10 * time.Minute},
+		{"not for any error by the header", get(), response(502, "Last-Modified: "+date(-100*time.Minute)), errors, 0},
+		{"for an unknown error that is public", get(), response(599, "Cache-Control: public", "Last-Modified: "+date(-100*time.Minute)), errors, 10 * time.Minute},
 		{"not for a request with a cookie", get("Cookie: a=b"), response(200, "Last-Modified: "+date(-100*time.Minute)), on, 0},
 	}
 	for _, tt := range tests {
@@ -354,7 +380,9 @@ func TestStaleTerms(t *testing.T) {
 		{"proxy-revalidate", "max-age=60, proxy-revalidate, stale-if-error=60", nil, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
 		{"s-maxage alone", "s-maxage=60", nil, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
 		{"s-maxage with a window", "s-maxage=60, stale-while-revalidate=60", nil, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: minute}},
-		{"s-maxage with a window of the route", "s-maxage=60", windows, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},
+		{"windows of the route do not lift s-maxage", "s-maxage=60", windows, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
+		{"windows of the route replace those beside s-maxage", "s-maxage=60, stale-if-error=60", windows, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},
+		{"lifetime and windows of the route lift s-maxage", "s-maxage=5", route, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},
 		{"s-maxage under a lifetime of the route", "s-maxage=5", &rfc9111.Rules{Lifetime: ptr(minute)}, rfc9111.Terms{Lifetime: minute}},
 		{"route", "max-age=5", route, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},
 		{"route closes a window", "max-age=60, stale-while-revalidate=60", &rfc9111.Rules{StaleWhileRevalidate: ptr(0)}, rfc9111.Terms{Lifetime: minute}},
@@ -412,6 +440,8 @@ func TestAge(t *testing.T) {
 		{"age negative", response(200, "Age: -7200"), 0, 0},
 		{"age decimal", response(200, "Age: 7200.0"), 0, 0},
 		{"age in scientific notation", response(200, "Age: 9e99"), 0, 0},
+		{"age with a parameter", response(200, "Age: 7200;foo=bar"), 0, 2 * time.Hour},
+		{"age with a parameter, decimal", response(200, "Age: 7200.0;foo=1"), 0, 0},
 		{"age empty", response(200, "Age:"), 0, 0},
 		{"age list, the first counts", response(200, "Age: 7200, 0"), 0, 2 * time.Hour},
 		{"age list, the first is zero", response(200, "Age: 0,7200"), 0, 0},

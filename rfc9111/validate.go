@@ -88,7 +88,7 @@ func Freshen(req Request, stored, notModified *Response, rules *Rules) (fresh *R
 	if !identifies(notModified.Header, stored.Header) || !stored.Selection.covers(notModified.Header["Vary"]) {
 		return nil, false
 	}
-	merged := mergedHeader(stored, notModified)
+	merged := mergedHeader(stored, notModified, rules.orZero())
 	r := *stored
 	r.Header = merged
 	r.RequestTime, r.ResponseTime = notModified.RequestTime, notModified.ResponseTime
@@ -138,7 +138,7 @@ func sameTime(a, b http.Header, name string) bool {
 }
 
 // mergedHeader is stored's header updated by a 304's, RFC 9111 3.2.
-func mergedHeader(stored, notModified *Response) http.Header {
+func mergedHeader(stored, notModified *Response, rules *Rules) http.Header {
 	out := stored.Header.Clone()
 	if out == nil {
 		out = http.Header{}
@@ -146,7 +146,7 @@ func mergedHeader(stored, notModified *Response) http.Header {
 	_, tagged := entityTag(stored.Header)
 	for name, values := range EndToEnd(notModified.Header) {
 		// A tag is equal but for weakness, and stored's fits the stored bytes.
-		if updatable(name) && (!tagged || name != "Etag") {
+		if updatable(name, rules) && (!tagged || name != "Etag") {
 			out[name] = values
 		}
 	}
@@ -158,11 +158,13 @@ func mergedHeader(stored, notModified *Response) http.Header {
 }
 
 // updatable says whether a 304 updates a field: not those that describe the stored
-// bytes or chose them, and not those that are never stored, RFC 9111 3.2.
-func updatable(name string) bool {
+// bytes, are digests of them or chose them, and not those that are never stored, RFC 9111 3.2.
+func updatable(name string, rules *Rules) bool {
 	switch name {
-	case "Content-Length", "Content-Encoding", "Content-Range", "Vary", "Age", "Set-Cookie", "Set-Cookie2":
+	case "Content-Length", "Content-Encoding", "Content-Range", "Content-Md5", "Content-Digest", "Vary", "Age":
 		return false
+	case "Set-Cookie":
+		return rules.StoreSetCookie
 	}
 	return true
 }

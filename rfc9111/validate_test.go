@@ -88,11 +88,11 @@ func TestFreshenIdentifies(t *testing.T) {
 // RFC 9111 3.2: what a 304 updates.
 func TestFreshenUpdates(t *testing.T) {
 	old := stored(t, get("Accept: a"), nil, "Cache-Control: max-age=60", `Etag: W/"a"`, "Content-Type: text/plain", "Content-Length: 5",
-		"Content-Encoding: gzip", "Vary: Accept", "X-Kept: 1", "X-Updated: 1", "X-Updated: 2", "Content-Location: /a", "Date: "+date(-time.Second))
+		"Content-Encoding: gzip", "Vary: Accept", "X-Kept: 1", "X-Updated: 1", "X-Updated: 2", "Content-Location: /a", "Content-Md5: a", "Content-Digest: md5=:a:", "Set-Cookie2: a", "Date: "+date(-time.Second))
 	old.Length, old.Tags, old.Epoch = 5, []string{"t"}, 7
 	notModified := response(304, "Cache-Control: max-age=3600", `Etag: "a"`, "Content-Type: text/html", "Content-Length: 0",
 		"Content-Encoding: br", "Content-Range: bytes 0-1/2", "Vary: accept", "X-Updated: 3", "X-New: 1", "Content-Location: /b",
-		"Set-Cookie: a=b", "Age: 30", "Connection: x-hop", "X-Hop: 1", "Keep-Alive: timeout=5", "Transfer-Encoding: chunked")
+		"Content-Md5: b", "Content-Digest: md5=:b:", "Set-Cookie2: b", "Set-Cookie: a=b", "Age: 30", "Connection: x-hop", "X-Hop: 1", "Keep-Alive: timeout=5", "Transfer-Encoding: chunked")
 	notModified.RequestTime, notModified.ResponseTime = arrival.Add(time.Hour), arrival.Add(time.Hour+time.Second)
 	notModified.Epoch = 9
 	notModified.Header.Set("Date", date(time.Hour))
@@ -103,7 +103,8 @@ func TestFreshenUpdates(t *testing.T) {
 		t.Fatal("not freshened")
 	}
 	want := header("Cache-Control: max-age=3600", `Etag: W/"a"`, "Content-Type: text/html", "Content-Length: 5", "Content-Encoding: gzip",
-		"Vary: Accept", "X-Kept: 1", "X-Updated: 3", "X-New: 1", "Content-Location: /b", "Date: "+date(time.Hour))
+		"Vary: Accept", "X-Kept: 1", "X-Updated: 3", "X-New: 1", "Content-Location: /b", "Content-Md5: a",
+		"Content-Digest: md5=:a:", "Set-Cookie2: b", "Date: "+date(time.Hour))
 	if !reflect.DeepEqual(fresh.Header, want) {
 		t.Errorf("header\n got %v\nwant %v", fresh.Header, want)
 	}
@@ -175,6 +176,16 @@ func TestFreshenWithoutDate(t *testing.T) {
 	notModified := &rfc9111.Response{Status: 304, Header: http.Header{}, RequestTime: arrival.Add(time.Hour), ResponseTime: arrival.Add(time.Hour)}
 	fresh, ok := rfc9111.Freshen(get(), old, notModified, nil)
 	if !ok || fresh.Age(notModified.ResponseTime) != 0 || fresh.Header.Get("Date") != date(time.Hour) {
+		t.Errorf("%v, %+v", ok, fresh)
+	}
+}
+
+// A cookie that the route keeps is a field like others: RFC 9111 3.2.
+func TestFreshenUpdatesKeptCookie(t *testing.T) {
+	keep := &rfc9111.Rules{StoreSetCookie: true}
+	old := stored(t, get(), keep, "Cache-Control: max-age=60", `Etag: "a"`, "Set-Cookie: a=b")
+	fresh, ok := rfc9111.Freshen(get(), old, response(304, "Set-Cookie: a=c"), keep)
+	if !ok || fresh.Header.Get("Set-Cookie") != "a=c" {
 		t.Errorf("%v, %+v", ok, fresh)
 	}
 }

@@ -169,6 +169,8 @@ func appendNormal(out []byte, name string, lines []string) []byte {
 	switch name {
 	case "Accept-Encoding":
 		return appendCodings(out, lines)
+	case "Accept-Language":
+		return appendLanguages(out, lines)
 	case "Cookie", "Authorization", "User-Agent", "Referer", "Origin":
 		// Not lists: their inner whitespace may mean something. No value holds a
 		// line feed, so two lines never equal one.

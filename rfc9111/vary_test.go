@@ -54,6 +54,22 @@ func TestSelectionMatches(t *testing.T) {
 		{"long values differ at the end", "Foo", header("Foo: " + long + "a"), header("Foo: " + long + "b"), false},
 		{"long values are normalised", "Foo", header("Foo: " + long + ", a"), header("Foo: "+long, "Foo: a"), true},
 
+		{"languages in another order", "Accept-Language", header("Accept-Language: en, de"), header("Accept-Language: de,en"), true},
+		{"languages have no case", "Accept-Language", header("Accept-Language: en, de"), header("Accept-Language: eN , De"), true},
+		{"languages on two lines", "Accept-Language", header("Accept-Language: en, de"), header("Accept-Language: de", "Accept-Language: en"), true},
+		{"languages named twice", "Accept-Language", header("Accept-Language: en, de, EN"), header("Accept-Language: de, en"), true},
+		{"languages with weights in another order", "Accept-Language", header("Accept-Language: de;q=0.5, en"), header("Accept-Language: en;q=1.000, de; Q=0.50"), true},
+		{"languages with other weights", "Accept-Language", header("Accept-Language: en, de;q=0.5"), header("Accept-Language: en, de;q=0.4"), false},
+		{"languages preferred the other way round", "Accept-Language", header("Accept-Language: en, de;q=0.5"), header("Accept-Language: de, en;q=0.5"), false},
+		{"language refused", "Accept-Language", header("Accept-Language: en, de;q=0"), header("Accept-Language: en"), false},
+		{"language with a weight that is none", "Accept-Language", header("Accept-Language: en;q=2"), header("Accept-Language: en"), false},
+		{"language with a weight that is too exact", "Accept-Language", header("Accept-Language: en;q=0.1234"), header("Accept-Language: en;q=0.123"), false},
+		{"language with another parameter", "Accept-Language", header("Accept-Language: en;p=0.5"), header("Accept-Language: en;q=0.5"), false},
+		{"language with a bare number", "Accept-Language", header("Accept-Language: en;500"), header("Accept-Language: en;q=0.5"), false},
+		{"more of a language", "Accept-Language", header("Accept-Language: en"), header("Accept-Language: en-gb"), false},
+		{"too many languages", "Accept-Language", header("Accept-Language: " + strings.Repeat("a,", 20) + "B"), header("Accept-Language: " + strings.Repeat("A,", 20) + "b"), true},
+		{"too many languages in another order", "Accept-Language", header("Accept-Language: b," + strings.Repeat("a,", 20)), header("Accept-Language: " + strings.Repeat("a,", 20) + "b"), false},
+
 		{"codings in another order", "Accept-Encoding", header("Accept-Encoding: gzip, br"), header("Accept-Encoding: br,gzip"), true},
 		{"codings nobody asks an origin for", "Accept-Encoding", header("Accept-Encoding: gzip, deflate"), header("Accept-Encoding: gzip"), true},
 		{"codings with weights", "Accept-Encoding", header("Accept-Encoding: gzip;q=1.0, br;q=0.5"), header("Accept-Encoding: gzip, br"), true},
@@ -163,10 +179,11 @@ func TestSelectionProperties(t *testing.T) {
 func FuzzSelection(f *testing.F) {
 	f.Add("Foo, Bar", "1, 2", "1,2", "")
 	f.Add("Accept-Encoding", "gzip;q=0, *", "br", "\x03Fooa")
+	f.Add("Accept-Language", "de;q=0.5, EN", "en,de;q=.5", "")
 	f.Add("Cookie", strings.Repeat("c", 70), "x", "\x03Food"+strings.Repeat("x", 32))
 	f.Fuzz(func(t *testing.T, vary, a, b, raw string) {
 		one, two := http.Header{}, http.Header{}
-		for _, name := range []string{"Foo", "Bar", "Accept-Encoding", "Cookie"} {
+		for _, name := range []string{"Foo", "Bar", "Accept-Encoding", "Accept-Language", "Cookie"} {
 			one[name], two[name] = []string{a}, []string{b, a}
 		}
 		if s, ok := rfc9111.Select([]string{vary}, one); ok {
