@@ -97,3 +97,10 @@ func TestDemoServes(t *testing.T) {
 		t.Errorf("/search: %s", got.use())
 	}
 }
+
+func TestPolicyToStartFrom(t *testing.T) {
+	status, stdout, stderr := command(t, "policy", "check", "../../deploy/policy.json")
+	if status != exitDone || stderr != "" || !strings.Contains(stdout, "3 routes, 1 origin") {
+		t.Errorf("exit status %d: %s%s", status, stdout, stderr)
+	}
+}
