@@ -58,7 +58,7 @@ func (s *Store) round(ops []op) {
 		s.pack(&ops[i])
 	}
 	if s.evicting != nil {
-		s.carry(s.opts.GroupBytes)
+		s.carry(carryRate * s.opts.GroupBytes)
 	}
 	err := s.flush()
 	for _, w := range waiting {

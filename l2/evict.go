@@ -23,6 +23,7 @@ type moving struct {
 const (
 	youngShare = 15 // percent of the budget, where less is measurably worse and more hardly better
 	carryShare = 75 // percent of a segment that is carried over at most, the most used first
+	carryRate  = 3  // groups carried over for each one of new objects, so that 75 % and what comes meanwhile make one segment
 )
 
 // makeRoom begins to drop the oldest segment of a lane whenever the folder is over its budget, and drops at once

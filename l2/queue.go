@@ -98,8 +98,8 @@ func (q *queue) close() {
 	q.nudge()
 }
 
-// take waits for a group's worth of operations; not at all when the committer has work of its own. It returns
-// fewer than that when they have waited long enough. more is false when the queue is closed and empty.
+// take waits for a group's worth of operations, or for fewer that have waited long enough. It does not wait when
+// the committer has work of its own. more is false when the queue is closed and empty.
 func (q *queue) take(busy bool) (ops []op, more bool) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -112,10 +112,13 @@ func (q *queue) take(busy bool) (ops []op, more bool) {
 			return nil, false
 		case len(q.ops) == 0 && !busy:
 			wait = time.Hour
-		case busy, q.urgent, q.closed, q.bytes >= q.group, wait <= 0:
+		case len(q.ops) > 0 && (q.urgent || q.closed || q.bytes >= q.group || wait <= 0):
 			ops = q.popLocked()
 			q.mu.Unlock()
 			return ops, true
+		case busy:
+			q.mu.Unlock()
+			return nil, true
 		}
 		q.mu.Unlock()
 		timer.Reset(wait)

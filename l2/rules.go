@@ -19,8 +19,9 @@ var bucketRules = []byte("rules 1")
 // Log is an append-only, durable list of rules, each with an epoch: what was invalidated, in order. It is a
 // bbolt file of its own in the store's folder, so that no damage to a segment can undo an invalidation.
 type Log struct {
-	mu   sync.Mutex // guards the group that is collected
-	db   *bolt.DB
+	run  sync.Mutex // held while a batch is written, and to close
+	db   *database
+	mu   sync.Mutex // guards what follows; not held during I/O
 	next *batch
 	busy bool
 }
@@ -55,24 +56,24 @@ func openLog(dir string, report func(error)) (*Log, error) {
 	return &Log{db: db}, nil
 }
 
-func openRules(path string) (db *bolt.DB, err error) {
+func openRules(path string) (db *database, err error) {
 	if _, err := os.Lstat(path); err == nil {
 		if err := checkFile(path); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	err = guard(func() error {
-		db, err = bolt.Open(path, 0o600, boltOptions(1<<20, false))
-		if err != nil {
-			return boltOpenError(err)
-		}
-		db.AllocSize = 64 << 10
+	if db, err = openDatabase(path, 1<<20, false); err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, boltOpenError(err))
+	}
+	db.AllocSize = 64 << 10
+	err = db.do(func() error {
 		return db.Update(func(tx *bolt.Tx) error {
 			_, err := tx.CreateBucketIfNotExists(bucketRules)
 			return err
 		})
 	})
 	if err != nil {
+		_ = db.close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	return db, syncDir(filepath.Dir(path))
@@ -100,13 +101,19 @@ func (l *Log) Append(epoch uint64, rule []byte) error {
 		run := l.next
 		l.next = nil
 		l.mu.Unlock()
-		run.err = guard(func() error { return l.put(run.rules) })
+		run.err = l.write(run.rules)
 		close(run.done)
 		l.mu.Lock()
 	}
 	l.busy = false
 	l.mu.Unlock()
 	return b.err
+}
+
+func (l *Log) write(rules [][]byte) error {
+	l.run.Lock()
+	defer l.run.Unlock()
+	return l.db.do(func() error { return l.put(rules) })
 }
 
 func (l *Log) put(rules [][]byte) error {
@@ -142,4 +149,8 @@ func (l *Log) Replay(fn func(epoch uint64, rule []byte) error) error {
 }
 
 // Close closes the log.
-func (l *Log) Close() error { return l.db.Close() }
+func (l *Log) Close() error {
+	l.run.Lock()
+	defer l.run.Unlock()
+	return l.db.close()
+}

@@ -139,6 +139,55 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
+// database is a bbolt file. After a panic bbolt may hold its own locks for ever; then only the descriptor is closed, which
+// gives up the file lock, and the mapping is left to the end of the process.
+type database struct {
+	*bolt.DB
+	file   *os.File
+	broken bool
+}
+
+// do runs fn under guard and remembers a panic.
+func (d *database) do(fn func() error) error {
+	d.broken = true
+	return guard(func() error {
+		err := fn()
+		d.broken = false
+		return err
+	})
+}
+
+func (d *database) close() error {
+	if d.broken || d.DB == nil {
+		if d.file != nil {
+			_ = d.file.Close()
+		}
+		return nil
+	}
+	return d.do(d.DB.Close)
+}
+
+// openDatabase opens a bbolt file. With an error there is nothing to close.
+func openDatabase(path string, limit int64, readOnly bool) (*database, error) {
+	d := &database{}
+	opts := boltOptions(limit, readOnly)
+	opts.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+		d.file, err = os.OpenFile(name, flag, mode)
+		return d.file, err
+	}
+	err := d.do(func() (err error) {
+		d.DB, err = bolt.Open(path, 0o600, opts)
+		return err
+	})
+	if err != nil {
+		if d.broken {
+			_ = d.close()
+		}
+		return nil, err
+	}
+	return d, nil
+}
+
 func boltOptions(limit int64, readOnly bool) *bolt.Options {
 	return &bolt.Options{
 		Timeout:         lockWait,
@@ -153,7 +202,7 @@ func boltOptions(limit int64, readOnly bool) *bolt.Options {
 // appender is the writing side of a segment that is not sealed yet.
 type appender struct {
 	*segment
-	db    *bolt.DB
+	db    *database
 	limit int64 // the file stays within it
 	next  uint32
 	used  int64 // bytes of the file that pages take up
@@ -168,19 +217,18 @@ func createSegment(dir string, id uint32, l lane, limit int64) (a *appender, err
 	a = &appender{segment: &segment{id: id, lane: l, path: final}, limit: limit}
 	a.refs.Store(1)
 	a.blocks.Store(&[]block{})
-	err = guard(func() error {
-		if a.db, err = bolt.Open(temp, 0o600, boltOptions(2*limit, false)); err != nil {
-			return err
-		}
-		a.db.AllocSize = int(min(max(limit/32, 32<<10), 4<<20))
-		return a.db.Update(func(tx *bolt.Tx) error {
-			b, err := tx.CreateBucket(bucketSelf)
-			if err != nil {
-				return err
-			}
-			return b.Put(keyHead, segmentHead(id, l))
+	if a.db, err = openDatabase(temp, 2*limit, false); err == nil {
+		a.db.AllocSize = int(min(limit/32, 16<<20)) // each step costs a sync
+		err = a.db.do(func() error {
+			return a.db.Update(func(tx *bolt.Tx) error {
+				b, err := tx.CreateBucket(bucketSelf)
+				if err != nil {
+					return err
+				}
+				return b.Put(keyHead, segmentHead(id, l))
+			})
 		})
-	})
+	}
 	if err == nil {
 		if err = os.Rename(temp, final); err == nil {
 			err = syncDir(dir)
@@ -216,7 +264,7 @@ func syncDir(dir string) error {
 
 // measure learns how much of the file is in use.
 func (a *appender) measure() error {
-	err := guard(func() error {
+	err := a.db.do(func() error {
 		return a.db.View(func(tx *bolt.Tx) error { a.used = tx.Size(); return nil })
 	})
 	if err != nil {
@@ -241,13 +289,13 @@ func (a *appender) commit(buf []byte, lines []line) error {
 	name := binary.BigEndian.AppendUint32(nil, at)
 	toc := appendContents(nil, a.id, contents{lines: lines})
 	var b block
-	err := guard(func() error {
+	err := a.db.do(func() error {
 		if err := a.db.Update(func(tx *bolt.Tx) error { return putGroup(tx, name, buf, toc) }); err != nil {
 			return err
 		}
 		return a.db.View(func(tx *bolt.Tx) (err error) {
 			a.used = tx.Size()
-			b, err = findBlock(a.db, tx.Bucket(name), at)
+			b, err = findBlock(a.db.DB, tx.Bucket(name), at)
 			return err
 		})
 	})
@@ -294,7 +342,7 @@ func findBlock(db *bolt.DB, b *bolt.Bucket, at uint32) (block, error) {
 func (a *appender) seal() error {
 	a.toc.blocks = *a.blocks.Load()
 	toc := appendContents(make([]byte, 0, a.tocN+20*len(a.toc.blocks)+32), a.id, a.toc)
-	err := guard(func() error {
+	err := a.db.do(func() error {
 		return a.db.Update(func(tx *bolt.Tx) error {
 			b, err := tx.CreateBucketIfNotExists(bucketTOC)
 			if err != nil {
@@ -319,14 +367,12 @@ func (a *appender) seal() error {
 	return nil
 }
 
-// closeDB closes bbolt's side. A database that panicked may hold its locks for ever; then it is left to itself.
+// closeDB closes bbolt's side.
 func (a *appender) closeDB() {
-	if a.db == nil {
-		return
+	if a.db != nil {
+		_ = a.db.close() // what is committed is synced
+		a.db = nil
 	}
-	db := a.db
-	a.db = nil
-	_ = guard(db.Close)
 }
 
 // abandon gives up a segment that was never used.
@@ -343,21 +389,9 @@ func loadSegment(path string, id uint32) (g *segment, toc contents, sealed bool,
 	g = &segment{id: id, path: path}
 	g.refs.Store(1)
 	var used int64
-	err = guard(func() error {
-		if err := checkFile(path); err != nil {
-			return err
-		}
-		db, err := bolt.Open(path, 0o600, boltOptions(0, true))
-		if err != nil {
-			return boltOpenError(err)
-		}
-		err = db.View(func(tx *bolt.Tx) error {
-			used = tx.Size()
-			toc, sealed, err = g.load(db, tx)
-			return err
-		})
-		return errors.Join(err, db.Close())
-	})
+	if err = checkFile(path); err == nil {
+		toc, sealed, used, err = g.readContents()
+	}
 	if err == nil {
 		g.file, err = os.Open(path)
 	}
@@ -373,8 +407,25 @@ func loadSegment(path string, id uint32) (g *segment, toc contents, sealed bool,
 		}
 		return nil, contents{}, false, fmt.Errorf("open %s: %w", path, err)
 	}
-	g.blocks.Store(&toc.blocks)
+	blocks := slices.Clone(toc.blocks) // a pointer into toc would keep all of it in memory
+	g.blocks.Store(&blocks)
 	return g, toc, sealed, nil
+}
+
+// readContents opens the file as a database, for as long as it takes to read its table of contents.
+func (g *segment) readContents() (toc contents, sealed bool, used int64, err error) {
+	db, err := openDatabase(g.path, 0, true)
+	if err != nil {
+		return toc, false, 0, boltOpenError(err)
+	}
+	err = db.do(func() error {
+		return db.View(func(tx *bolt.Tx) (err error) {
+			used = tx.Size()
+			toc, sealed, err = g.load(db.DB, tx)
+			return err
+		})
+	})
+	return toc, sealed, used, errors.Join(err, db.close())
 }
 
 // checkFile refuses what bbolt should not even look at.
@@ -453,10 +504,8 @@ func (g *segment) loadGroups(db *bolt.DB, tx *bolt.Tx) (c contents) {
 // reseal seals a segment that was loaded unsealed.
 func (g *segment) reseal(c contents, limit int64) error {
 	a := &appender{segment: g, toc: c, limit: limit}
-	err := guard(func() (err error) {
-		a.db, err = bolt.Open(g.path, 0o600, boltOptions(2*max(limit, g.size.Load()), false))
-		return err
-	})
+	var err error
+	a.db, err = openDatabase(g.path, 2*max(limit, g.size.Load()), false)
 	if err != nil {
 		return fmt.Errorf("seal segment %d: %w", g.id, err)
 	}

@@ -44,7 +44,7 @@ type Options struct {
 
 const (
 	minBudget   = 1 << 20
-	minSegment  = 64 << 10
+	minSegment  = 256 << 10
 	maxSegment  = 1 << 30
 	maxDelay    = 100 * time.Millisecond
 	defaultSize = 10 << 30
@@ -58,7 +58,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("%w: a budget of %d bytes is less than %d", ErrOptions, o.MaxBytes, minBudget)
 	}
 	if o.SegmentBytes == 0 {
-		o.SegmentBytes = min(max(o.MaxBytes/32, min(4<<20, o.MaxBytes/8)), 256<<20)
+		o.SegmentBytes = min(max(o.MaxBytes/32, min(4<<20, o.MaxBytes/8), minSegment), 256<<20)
 	}
 	if o.SegmentBytes < minSegment || o.SegmentBytes > min(maxSegment, o.MaxBytes/4) {
 		return o, fmt.Errorf("%w: segments of %d bytes, allowed are %d to a quarter of the budget and %d",
@@ -76,7 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.GroupBytes < 0 || o.GroupDelay < 0 || o.GroupDelay > maxDelay {
 		return o, fmt.Errorf("%w: groups of %d bytes or %v", ErrOptions, o.GroupBytes, o.GroupDelay)
 	}
-	o.GroupBytes = min(o.GroupBytes, int(o.SegmentBytes/8))
+	o.GroupBytes = min(o.GroupBytes, int(o.SegmentBytes/32))
 	if o.GroupDelay == 0 {
 		o.GroupDelay = 50 * time.Millisecond
 	}

@@ -2,6 +2,7 @@ package l2_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -46,11 +47,10 @@ func response(length int64, version string) *rfc9111.Response {
 
 // content is a body that no other seed has.
 func content(seed uint64, n int) []byte {
-	r := rand.New(rand.NewPCG(seed, 7))
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
 	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
+	_, _ = rand.NewChaCha8(key).Read(b) // never fails
 	return b
 }
 
@@ -64,7 +64,7 @@ func open(t testing.TB, dir string, opts l2.Options) *l2.Store {
 	return s
 }
 
-func put(t testing.TB, s *l2.Store, k keying.Key, resp *rfc9111.Response, body []byte) {
+func put(t failer, s *l2.Store, k keying.Key, resp *rfc9111.Response, body []byte) {
 	t.Helper()
 	w, err := s.Create(k, resp)
 	if err != nil {
@@ -79,7 +79,7 @@ func put(t testing.TB, s *l2.Store, k keying.Key, resp *rfc9111.Response, body [
 }
 
 // get returns the body stored under k, nil when there is none.
-func get(t testing.TB, s *l2.Store, k keying.Key, h http.Header) (*rfc9111.Response, []byte) {
+func get(t failer, s *l2.Store, k keying.Key, h http.Header) (*rfc9111.Response, []byte) {
 	t.Helper()
 	o, err := s.Lookup(k, h)
 	if err != nil {
@@ -346,4 +346,9 @@ func TestNothingOfAnAbortedObjectIsVisible(t *testing.T) {
 	}
 }
 
-func child() bool { return false }
+// failer is a test, or one run of a property.
+type failer interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}

@@ -64,8 +64,14 @@ func appendContents(dst []byte, seg uint32, c contents) []byte {
 	for i := range c.lines {
 		dst = c.lines[i].append(dst, seg)
 	}
-	binary.LittleEndian.PutUint64(dst[start:], xxhash.Sum64(dst[start+8:]))
+	resum(dst[start:])
 	return dst
+}
+
+// resum writes the sum of a table of contents into its place.
+func resum(b []byte) []byte {
+	binary.LittleEndian.PutUint64(b, xxhash.Sum64(b[8:]))
+	return b
 }
 
 func (l *line) append(dst []byte, seg uint32) []byte {

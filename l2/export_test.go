@@ -1,0 +1,67 @@
+package l2
+
+import "errors"
+
+// DecodeRecord, DecodeTOC and DecodeChunk are the decoders that read what a damaged disk may return. Each says whether it took the
+// bytes, and encodes what it understood once more.
+
+func DecodeRecord(b []byte) ([]byte, bool) {
+	h, err := decodeHead(b)
+	if err != nil {
+		return nil, false
+	}
+	return h.append(nil), true
+}
+
+func DecodeTOC(b []byte, seg uint32) ([]byte, bool) {
+	c, err := decodeContents(b, seg)
+	if err != nil {
+		return nil, false
+	}
+	return appendContents(nil, seg, c), true
+}
+
+func DecodeChunk(b []byte, serial uint64, index int) (raw []byte, foreign, ok bool) {
+	raw, err := openChunk(b, serial, index)
+	return raw, errors.Is(err, errIdentity), err == nil
+}
+
+// SampleRecord, SampleTOC and SampleChunk are seeds.
+
+func SampleRecord() []byte {
+	h := head{serial: 7, chunkSize: 4096, length: 10000, key: "key", resp: []byte("resp"), refs: []place{{1, 2, 3}, {1, 5, 3}, {2, 0, 9}}}
+	return h.append(nil)
+}
+
+func SampleTOC() []byte {
+	return appendContents(nil, 9, contents{
+		blocks: []block{{0, 4096, 8192}, {4096, 100, 20480}},
+		lines: []line{
+			{kind: lineObject, seq: 4, sel: "s", rec: record{at: 1, pre: 2, n: 3, low: 8, expiry: 5, size: 6}},
+			{kind: lineGone, seq: 5, sel: "s"},
+			{kind: lineGoneWhole, seq: 6},
+		},
+	})
+}
+
+func SampleChunk(serial uint64, index int, raw []byte) []byte {
+	coding, data := encodeChunk(raw, true)
+	return newChunkFrame(serial, index, coding, len(raw), data)
+}
+
+// Reseal makes the checksum of an altered frame or table right again, to get at what lies behind it.
+func Reseal(b []byte) []byte {
+	if len(b) < frameHeader {
+		return b
+	}
+	out := append([]byte{}, b...)
+	endFrame(out, 0, out[8])
+	return out
+}
+
+func ResealTOC(b []byte) []byte {
+	if len(b) < 9 {
+		return b
+	}
+	return resum(append([]byte{}, b...))
+}

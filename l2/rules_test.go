@@ -1,0 +1,97 @@
+package l2_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	gosync "sync"
+	"testing"
+
+	"weir/l2"
+)
+
+func replay(t *testing.T, l *l2.Log) (rules []string) {
+	t.Helper()
+	err := l.Replay(func(epoch uint64, rule []byte) error {
+		rules = append(rules, fmt.Sprint(epoch, " ", string(rule)))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+func TestRuleLog(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, l2.Options{})
+	for i, rule := range []string{"first", "", "third"} {
+		if err := s.Log().Append(uint64(9-i), []byte(rule)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, l2.Options{})
+	want := "[9 first 8  7 third]"
+	if got := fmt.Sprint(replay(t, s.Log())); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	stop := errors.New("stop")
+	if err := s.Log().Replay(func(uint64, []byte) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("error of the callback: %v", err)
+	}
+}
+
+func TestRulesAppendedAtTheSameTime(t *testing.T) {
+	dir := t.TempDir()
+	l, err := l2.OpenLog(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg gosync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			if err := l.Append(uint64(i), []byte("rule")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(replay(t, l)); n != 40 {
+		t.Errorf("%d rules", n)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamagedRule(t *testing.T) {
+	dir := t.TempDir()
+	l := must(l2.OpenLog(dir))
+	if err := l.Append(1, []byte("a rule that is found in the file")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "rules.db")
+	b := must(os.ReadFile(name))
+	for at := 0; ; {
+		i := bytes.Index(b[at:], []byte("found in"))
+		if i < 0 {
+			break
+		}
+		at += i + 1
+		b[at] ^= 1
+	}
+	write(t, dir, "rules.db", b)
+	l = must(l2.OpenLog(dir))
+	defer l.Close()
+	if err := l.Replay(func(uint64, []byte) error { return nil }); !errors.Is(err, l2.ErrDamaged) {
+		t.Errorf("replay: %v", err)
+	}
+}
