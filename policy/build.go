@@ -212,6 +212,7 @@ func buildRules(edge *node) rfc9111.Rules {
 		ForcePrivate:         edge.get("forcePrivateCaching").isTrue(),
 		ErrorsByHeader:       edge.get("originErrorLifetimes").isTrue(),
 		StoreSetCookie:       edge.get("cacheSetCookie").isTrue(),
+		SurrogateControl:     edge.get("surrogateControl").isTrue(),
 		Heuristic:            edge.get("heuristicFreshness").isTrue(),
 		IgnoreRequest:        edge.get("ignoreRequestDirectives").isTrue(),
 	}

@@ -76,7 +76,7 @@ func checkProduct(t *testing.T, p *policy.Plan) {
 	wantRules := rfc9111.Rules{
 		Lifetime: ptr(time.Minute), StaleWhileRevalidate: ptr(10 * time.Minute), StaleIfError: ptr(24 * time.Hour),
 		StatusLifetimes: map[int]time.Duration{404: 10 * time.Second, 410: time.Hour},
-		ForcePrivate:    true, ErrorsByHeader: true, StoreSetCookie: true, Heuristic: true, IgnoreRequest: true,
+		ForcePrivate:    true, ErrorsByHeader: true, StoreSetCookie: true, SurrogateControl: true, Heuristic: true, IgnoreRequest: true,
 	}
 	wantKey := &keying.Spec{
 		Query: keying.QueryOnly, Names: []string{"page", "view"}, Sort: true,

@@ -258,6 +258,7 @@ var edgeShape = &shape{
 			entry("originErrorLifetimes", flag(false), "Cache errors, too, for as long as the origin's headers say."),
 			entry("forcePrivateCaching", flag(false), "Cache although the origin says private. Only for responses that are the same for everybody."),
 			entry("cacheSetCookie", flag(false), "Cache responses that set a cookie, too. Everybody gets the cookie."),
+			entry("surrogateControl", flag(false), "Obey the origin's Surrogate-Control before Cache-Control, and tell the origin so in Surrogate-Capability."),
 			entry("heuristicFreshness", flag(false), "Estimate a lifetime from Last-Modified when there is no other."),
 			entry("ignoreRequestDirectives", flag(false), "Ignore a client's Cache-Control and Pragma."),
 		}},

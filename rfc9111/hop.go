@@ -42,7 +42,7 @@ func hopByHop(name string) bool {
 var keptNames = []string{
 	"Age", "Authorization", "Cache-Control", "Cache-Groups", "Cache-Status", "Cache-Tag", "Cookie",
 	"Cdn-Cache-Control", "Date", "Etag", "Expires", "Forwarded", "Host", "Last-Modified", "Location", "Origin",
-	"Pragma", "Range", "Referer", "Set-Cookie", "Surrogate-Key", "User-Agent", "Vary", "Via",
+	"Pragma", "Range", "Referer", "Set-Cookie", "Surrogate-Control", "Surrogate-Key", "User-Agent", "Vary", "Via",
 	"Weir-Cache-Control", "Www-Authenticate",
 }
 

@@ -35,10 +35,10 @@ func TestEndToEnd(t *testing.T) {
 				"etag, if-none-match, range, expires, age, date, x-forwarded-for, location, cdn-cache-control, surrogate-key",
 				"Authorization: Basic eA==", "Cookie: a=b", "Cache-Control: private", "Host: h", "Vary: Foo", "Content-Length: 1",
 				"Content-Type: text/html", "Accept-Encoding: gzip", "Set-Cookie: a=b", `Etag: "a"`, "If-None-Match: *", "Range: bytes=0-",
-				"Expires: 0", "Age: 1", "Date: x", "X-Forwarded-For: 192.0.2.1", "Location: /", "Cdn-Cache-Control: private", "Surrogate-Key: a"),
+				"Expires: 0", "Age: 1", "Date: x", "X-Forwarded-For: 192.0.2.1", "Location: /", "Cdn-Cache-Control: private", "Surrogate-Control: no-store", "Surrogate-Key: a"),
 			header("Authorization: Basic eA==", "Cookie: a=b", "Cache-Control: private", "Host: h", "Vary: Foo", "Content-Length: 1",
 				"Content-Type: text/html", "Accept-Encoding: gzip", "Set-Cookie: a=b", `Etag: "a"`, "If-None-Match: *", "Range: bytes=0-",
-				"Expires: 0", "Age: 1", "Date: x", "X-Forwarded-For: 192.0.2.1", "Location: /", "Cdn-Cache-Control: private", "Surrogate-Key: a"),
+				"Expires: 0", "Age: 1", "Date: x", "X-Forwarded-For: 192.0.2.1", "Location: /", "Cdn-Cache-Control: private", "Surrogate-Control: no-store", "Surrogate-Key: a"),
 		},
 	}
 	for _, tt := range tests {

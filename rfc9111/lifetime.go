@@ -10,14 +10,20 @@ import (
 var targetedFields = [...]string{"Weir-Cache-Control", "Cdn-Cache-Control"}
 
 // responseDirectives returns the directives that govern this cache: those of the
-// first valid targeted field, or else those of Cache-Control. After a targeted
-// field, Cache-Control and Expires count as absent, RFC 9213 2.2.
-func responseDirectives(h http.Header) (d directives, targeted bool) {
+// first valid targeted field, then, where the route obeys it, of Surrogate-Control, or
+// else those of Cache-Control. After a targeted field, Cache-Control and Expires count
+// as absent, RFC 9213 2.2.
+func responseDirectives(h http.Header, rules *Rules) (d directives, targeted bool) {
 	for _, name := range targetedFields {
 		if lines := h[name]; len(lines) > 0 {
 			if d, ok := parseTargeted(lines); ok {
 				return d, true
 			}
+		}
+	}
+	if lines := h["Surrogate-Control"]; rules.SurrogateControl && len(lines) > 0 {
+		if d, ok := parseSurrogate(lines); ok {
+			return d, true
 		}
 	}
 	return parseDirectives(h["Cache-Control"]), false

@@ -43,6 +43,7 @@ type Rules struct {
 	ErrorsByHeader       bool                  // edge.originErrorLifetimes: the origin decides for errors without an entry above
 	ForcePrivate         bool                  // edge.forcePrivateCaching
 	StoreSetCookie       bool                  // edge.cacheSetCookie: responses that set a cookie, and the cookie for everybody
+	SurrogateControl     bool                  // edge.surrogateControl: Surrogate-Control after the targeted fields
 	Heuristic            bool                  // edge.heuristicFreshness, RFC 9111 4.2.2
 	IgnoreRequest        bool                  // edge.ignoreRequestDirectives: a client's Cache-Control and Pragma
 	Methods              []string              // methods besides GET and HEAD that the route caches

@@ -22,10 +22,11 @@ type Verdict struct {
 // Judge decides whether stored may answer req at now, RFC 9111 4. stored is nil
 // when nothing is stored. Whether stored is what req selects is known before.
 func Judge(req Request, stored *Response, rules *Rules, now time.Time) Verdict {
-	d := requestDirectives(req.Header, rules.orZero())
+	rules = rules.orZero()
+	d := requestDirectives(req.Header, rules)
 	v := Verdict{ReuseValidate, ForwardURIMiss, "Nothing is stored for the request, RFC 9111 4."}
 	if stored != nil {
-		v = judge(&d, stored, now)
+		v = judge(&d, stored, rules, now)
 	}
 	if v.Reuse == ReuseValidate && d.onlyIfCached {
 		return Verdict{Reuse: ReuseGateway, Reason: "The request says only-if-cached and nothing stored may answer it, RFC 9111 5.2.1.7."}
@@ -33,7 +34,7 @@ func Judge(req Request, stored *Response, rules *Rules, now time.Time) Verdict {
 	return v
 }
 
-func judge(d *directives, stored *Response, now time.Time) Verdict {
+func judge(d *directives, stored *Response, rules *Rules, now time.Time) Verdict {
 	age := stored.Age(now)
 	ttl := stored.Terms.Lifetime - age
 	fresh := ttl > 0 // RFC 9111 4.2
@@ -46,7 +47,7 @@ func judge(d *directives, stored *Response, now time.Time) Verdict {
 		return Verdict{ReuseValidate, ForwardStale, "The stored response says no-cache, RFC 9111 5.2.2.4."}
 	case d.noCache.set:
 		return Verdict{ReuseValidate, refused, "The request says no-cache, RFC 9111 5.2.1.4."}
-	case d.maxAge.valid() && age > d.maxAge.d && (!fresh || !isImmutable(stored)):
+	case d.maxAge.valid() && age > d.maxAge.d && (!fresh || !isImmutable(stored, rules)):
 		return Verdict{ReuseValidate, refused, "The stored response is older than the request's max-age, RFC 9111 5.2.1.1."}
 	case d.minFresh.valid() && ttl < d.minFresh.d:
 		return Verdict{ReuseValidate, refused, "The stored response is not fresh for the request's min-fresh, RFC 9111 5.2.1.3."}
@@ -64,8 +65,8 @@ func judge(d *directives, stored *Response, now time.Time) Verdict {
 
 // isImmutable says whether a fresh response need not be validated for a client
 // that reloads, RFC 8246 2. A no-cache of the client still counts.
-func isImmutable(stored *Response) bool {
-	d, _ := responseDirectives(stored.Header)
+func isImmutable(stored *Response, rules *Rules) bool {
+	d, _ := responseDirectives(stored.Header, rules)
 	return d.immutable
 }
 

@@ -49,7 +49,7 @@ func storableMethod(method string, rules *Rules) bool {
 
 // storableResponse is Storable without what the request alone decides.
 func storableResponse(req Request, resp *Response, rules *Rules) Storability {
-	d, targeted := responseDirectives(resp.Header)
+	d, targeted := responseDirectives(resp.Header, rules)
 	if s := barredStatus(resp.Status, &d, rules); s.Reason != "" {
 		return s
 	}

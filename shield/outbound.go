@@ -91,6 +91,9 @@ func (out *outgoing) address(req *policy.Request) {
 	h.Set("X-Forwarded-Proto", req.Scheme)
 	h.Set("X-Forwarded-Host", req.Host)
 	h.Set("Via", ownVia)
+	if req.Plan.Rules.SurrogateControl {
+		h.Set("Surrogate-Capability", rfc9111.SurrogateCapability)
+	}
 	out.target, out.host = req.Target, req.Host
 }
 

@@ -45,6 +45,19 @@ func TestTargetsAreForwardedByteForByte(t *testing.T) {
 	}
 }
 
+// An origin hears what its Surrogate-Control can be aimed at, only where it is obeyed.
+func TestSurrogateCapability(t *testing.T) {
+	for settings, want := range map[string]string{`{"surrogateControl": true}`: rfc9111.SurrogateCapability, `{}`: ""} {
+		s := start(t, options{policy: `{"origins": {"o": {"url": "http://origin.test"}}, "defaults": {"origin": "o", "edge": ` + settings + `}}`})
+		if r := s.get("/"); r.err != nil {
+			t.Fatal(r.err)
+		}
+		if got := s.origin.last().Header.Get("Surrogate-Capability"); got != want {
+			t.Errorf("%s: %q", settings, got)
+		}
+	}
+}
+
 func TestFieldsOfCacheableRequests(t *testing.T) {
 	s := start(t, options{policy: `{"origins": {"o": {"url": "http://origin.test", "host": "inner.test"}}, "defaults": {"origin": "o",
 		"key": {"excludeAllQueryParametersExcept": ["page"], "device": true, "headers": ["x-host"]}}}`})
