@@ -4,16 +4,16 @@ import "sync/atomic"
 
 // Stats are counts since the start, and what is held now.
 type Stats struct {
-	Hits      uint64 // requests answered fresh
-	Stale     uint64 // requests answered stale
-	Misses    uint64 // requests that asked the next tier
-	Stores    uint64 // objects stored
-	Rejected  uint64 // objects not stored: too large, purged, or overtaken
-	Evictions uint64 // objects that gave way to others
-	Codings   uint64 // coded bodies made and kept
+	Hits      uint64 `json:"hits"`      // requests answered fresh
+	Stale     uint64 `json:"stale"`     // requests answered stale
+	Misses    uint64 `json:"misses"`    // requests that asked the next tier
+	Stores    uint64 `json:"stores"`    // objects stored
+	Rejected  uint64 `json:"rejected"`  // objects not stored: too large, purged, or overtaken
+	Evictions uint64 `json:"evictions"` // objects that gave way to others
+	Codings   uint64 `json:"codings"`   // coded bodies made and kept
 
-	Bytes   int64 // held, all overhead included
-	Objects int64 // held
+	Bytes   int64 `json:"bytes"`   // held, all overhead included
+	Objects int64 `json:"objects"` // held
 }
 
 type counts struct {

@@ -161,7 +161,7 @@ func (s *service) startAdmin(listener net.Listener) *http.Server {
 		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats,
 		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(),
 	})
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	server := api.NewAdminServer(handler, s.log)
 	s.start("the admin listener", server, listener)
 	return server
 }
