@@ -62,15 +62,21 @@ func parseDictionary(s string, member func(key string, v sfValue)) bool {
 }
 
 // validList reports whether s is a List, RFC 8941 4.2.1, that is not empty.
-func validList(s string) bool {
+func validList(s string) bool { return parseList(s, func(sfValue) {}) }
+
+// parseList calls member for each member of a List, RFC 8941 4.2.1, as it stands. It
+// reports whether the whole field is valid and not empty.
+func parseList(s string, member func(sfValue)) bool {
 	r := sfReader{s: strings.Trim(s, " ")}
 	if r.s == "" {
 		return false
 	}
 	for {
-		if r.member(); r.bad {
+		v := r.member()
+		if r.bad {
 			return false
 		}
+		member(v)
 		if r.s == "" {
 			return true
 		}

@@ -85,21 +85,30 @@ func strongEqual(a, b string) bool {
 // private, a Vary on further fields. Then the origin has to be asked again without condition.
 // Tags are stored's; the epoch is the 304's.
 func Freshen(req Request, stored, notModified *Response, rules *Rules) (fresh *Response, ok bool) {
-	if !identifies(notModified.Header, stored.Header) || !stored.Selection.covers(notModified.Header["Vary"]) {
+	if !identifies(notModified.Header, stored.Header) {
 		return nil, false
 	}
-	merged := mergedHeader(stored, notModified, rules.orZero())
+	return updated(req, stored, notModified, rules.orZero())
+}
+
+// updated returns stored with the header, times and terms that a newer answer about the
+// same representation gives it, RFC 9111 3.2; ok is false when it must not be kept.
+func updated(req Request, stored, newer *Response, rules *Rules) (fresh *Response, ok bool) {
+	if !stored.Selection.covers(newer.Header["Vary"]) {
+		return nil, false
+	}
+	merged := mergedHeader(stored, newer, rules)
 	r := *stored
 	r.Header = merged
-	r.RequestTime, r.ResponseTime = notModified.RequestTime, notModified.ResponseTime
-	r.Epoch = notModified.Epoch
+	r.RequestTime, r.ResponseTime = newer.RequestTime, newer.ResponseTime
+	r.Epoch = newer.Epoch
 
-	aged := r // with the 304's Age, which decides but is not stored
-	if age := notModified.Header["Age"]; len(age) > 0 {
+	aged := r // with the newer Age, which decides but is not stored
+	if age := newer.Header["Age"]; len(age) > 0 {
 		aged.Header = merged.Clone()
 		aged.Header["Age"] = age
 	}
-	s := storableResponse(req, &aged, rules.orZero())
+	s := storableResponse(req, &aged, rules)
 	// Without a lifetime it is still what the origin means now: good for this once,
 	// and stale at once.
 	if !s.Store && s.Status != StatusNoMaxAge {
@@ -137,22 +146,22 @@ func sameTime(a, b http.Header, name string) bool {
 	return okX && okY && x.Equal(y)
 }
 
-// mergedHeader is stored's header updated by a 304's, RFC 9111 3.2.
-func mergedHeader(stored, notModified *Response, rules *Rules) http.Header {
+// mergedHeader is stored's header updated by a newer one, RFC 9111 3.2.
+func mergedHeader(stored, newer *Response, rules *Rules) http.Header {
 	out := stored.Header.Clone()
 	if out == nil {
 		out = http.Header{}
 	}
 	_, tagged := entityTag(stored.Header)
-	for name, values := range EndToEnd(notModified.Header) {
+	for name, values := range EndToEnd(newer.Header) {
 		// A tag is equal but for weakness, and stored's fits the stored bytes.
 		if updatable(name, rules) && (!tagged || name != "Etag") {
 			out[name] = values
 		}
 	}
-	// Without a Date the 304 is as old as its arrival, RFC 9110 6.6.1.
-	if _, ok := fieldTime(notModified.Header, "Date"); !ok {
-		out["Date"] = []string{notModified.ResponseTime.UTC().Format(http.TimeFormat)}
+	// Without a Date the newer one is as old as its arrival, RFC 9110 6.6.1.
+	if _, ok := fieldTime(newer.Header, "Date"); !ok {
+		out["Date"] = []string{newer.ResponseTime.UTC().Format(http.TimeFormat)}
 	}
 	return out
 }

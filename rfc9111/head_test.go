@@ -1,0 +1,69 @@
+package rfc9111_test
+
+import (
+	"testing"
+	"time"
+
+	"weir/rfc9111"
+)
+
+// RFC 9111 4.3.5.
+func TestFreshenByHead(t *testing.T) {
+	ask := rfc9111.Request{Method: "HEAD", Header: header("Foo: 1")}
+	hour, day := "Last-Modified: "+date(-time.Hour), "Last-Modified: "+date(-24*time.Hour)
+	const nothing, updates, outdates = rfc9111.HeadNothing, rfc9111.HeadUpdates, rfc9111.HeadOutdates
+	tests := []struct {
+		name   string
+		req    rfc9111.Request
+		stored []string
+		status int
+		head   []string
+		want   rfc9111.HeadEffect
+	}{
+		{"nothing to compare", ask, nil, 200, nil, updates},
+		{"same tag", ask, []string{`Etag: "a"`}, 200, []string{`Etag: "a"`}, updates},
+		{"same weak tag", ask, []string{`Etag: W/"a"`}, 200, []string{`Etag: W/"a"`}, updates},
+		{"other tag", ask, []string{`Etag: "a"`}, 200, []string{`Etag: "b"`}, outdates},
+		{"tag out of nothing", ask, nil, 200, []string{`Etag: "b"`}, outdates},
+		{"malformed tag", ask, []string{`Etag: "a"`}, 200, []string{`Etag: a`}, outdates},
+		{"no tag any more", ask, []string{`Etag: "a"`}, 200, nil, updates},
+		{"same date", ask, []string{hour}, 200, []string{hour}, updates},
+		{"other date", ask, []string{hour}, 200, []string{day}, outdates},
+		{"same tag, other date", ask, []string{`Etag: "a"`, hour}, 200, []string{`Etag: "a"`, day}, outdates},
+		{"same length", ask, nil, 200, []string{"Content-Length: 5"}, updates},
+		{"other length", ask, nil, 200, []string{"Content-Length: 6"}, outdates},
+		{"malformed length", ask, nil, 200, []string{"Content-Length: x"}, outdates},
+		{"other coding", ask, nil, 200, []string{"Content-Encoding: gzip"}, outdates},
+		{"now private", ask, nil, 200, []string{"Cache-Control: private"}, outdates},
+		{"now a Vary on more", ask, nil, 200, []string{"Vary: Foo, Bar"}, outdates},
+		{"not found", ask, nil, 404, nil, nothing},
+		{"gone", ask, nil, 410, nil, nothing},
+		{"not modified", ask, nil, 304, nil, nothing},
+		{"answer to GET", get("Foo: 1"), nil, 200, nil, nothing},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			old := stored(t, get("Foo: 1"), nil, append(tt.stored, "Cache-Control: max-age=60", "Vary: Foo", "X-A: 1", "X-B: 1")...)
+			old.Length = 5
+			head := response(tt.status, append(tt.head, "X-B: 2", "Date: "+date(time.Minute))...)
+			head.RequestTime, head.ResponseTime = arrival.Add(time.Minute), arrival.Add(time.Minute)
+			fresh, effect := rfc9111.FreshenByHead(tt.req, old, head, nil)
+			if effect != tt.want || (fresh != nil) != (tt.want == updates) {
+				t.Fatalf("effect %v, %+v", effect, fresh)
+			}
+			if fresh == nil {
+				return
+			}
+			if fresh.Header.Get("X-A") != "1" || fresh.Header.Get("X-B") != "2" || fresh.Length != 5 || fresh.Status != 200 {
+				t.Errorf("%+v", fresh)
+			}
+			if rfc9111.Judge(get(), fresh, nil, arrival.Add(time.Minute)).Reuse != rfc9111.ReuseFresh {
+				t.Error("not fresh again")
+			}
+		})
+	}
+	gone := response(404)
+	if _, effect := rfc9111.FreshenByHead(ask, gone, response(200), nil); effect != outdates {
+		t.Errorf("a 200 over a stored 404: %v", effect)
+	}
+}
