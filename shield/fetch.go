@@ -302,11 +302,6 @@ func (s *Shield) Refresh(req *policy.Request) {
 	if s.failing.holds(req.Keyed.Key.Digest(), s.opts.Now()) || !s.begin() {
 		return
 	}
-	if req.Method == http.MethodHead {
-		get := *req
-		get.Method = http.MethodGet
-		req = &get
-	}
 	if s.counts.refreshing.Add(1) > int64(s.opts.MaxRefreshes) {
 		s.counts.refreshing.Add(-1)
 		s.running.Done()
@@ -323,4 +318,17 @@ func (s *Shield) Refresh(req *policy.Request) {
 		defer s.counts.refreshing.Add(-1)
 		s.run(f)
 	}()
+}
+
+// forRefresh makes a client's request the shield's own: a GET, and without what the
+// client says about caching its answer.
+func forRefresh(req *policy.Request) *policy.Request {
+	own := *req
+	if own.Method == http.MethodHead {
+		own.Method = http.MethodGet
+	}
+	own.Header = req.Header.Clone()
+	own.Header.Del("Cache-Control")
+	own.Header.Del("Pragma")
+	return &own
 }

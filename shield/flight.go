@@ -150,7 +150,7 @@ func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started boo
 	return s, started, nil
 }
 
-// startUnless starts a flight without seats, unless one is listed that answers the
+// startUnless starts a refresh, a flight without seats, unless one is listed that answers the
 // ticket or there are too many.
 func (t *flights) startUnless(base context.Context, k ticket) *flight {
 	t.mu.Lock()
@@ -158,6 +158,7 @@ func (t *flights) startUnless(base context.Context, k ticket) *flight {
 	if t.findLocked(k) != nil {
 		return nil
 	}
+	k.req = forRefresh(k.req)
 	f, err := t.startLocked(base, k)
 	if err != nil {
 		return nil

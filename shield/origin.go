@@ -79,6 +79,7 @@ func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ctx = watch(ctx)
 	patience := o.patience(cancel)
+	defer patience.end()
 	if out.stream != nil {
 		out.stream.patience = patience // runs while the origin has all it wants
 	} else {
@@ -90,14 +91,12 @@ func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 		tried[u] = true
 		rep, err := o.ask(ctx, u, out)
 		if err == nil {
-			patience.stop()
 			rep.body.arm(ctx, cancel, o)
 			return rep, nil
 		}
 		again := try < o.def.Retries && len(tried) < len(o.upstreams) &&
 			errors.Is(err, ErrOriginUnreachable) && out.repeatable() && ctx.Err() == nil
 		if !again {
-			patience.stop()
 			cancel(nil)
 			return nil, err
 		}
@@ -189,8 +188,11 @@ func classify(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", ErrOriginProtocol, err)
 }
 
-// patience cancels a request whose origin owes a response head for too long.
+// patience cancels a request whose origin owes a response head for too long. It is
+// over when the head is there, although an upload may go on.
 type patience struct {
+	mu    sync.Mutex // guards over
+	over  bool
 	timer *time.Timer
 	limit time.Duration
 }
@@ -199,12 +201,26 @@ func (o *origin) patience(cancel context.CancelCauseFunc) *patience {
 	limit := o.headerTimeout()
 	err := fmt.Errorf("%w: no response head in %s", ErrOriginTimeout, limit)
 	p := &patience{limit: limit, timer: time.AfterFunc(limit, func() { cancel(err) })}
-	p.stop()
+	p.timer.Stop()
 	return p
 }
 
-func (p *patience) start() { p.timer.Reset(p.limit) }
-func (p *patience) stop()  { p.timer.Stop() }
+func (p *patience) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.over {
+		p.timer.Reset(p.limit)
+	}
+}
+
+func (p *patience) pause() { p.timer.Stop() }
+
+func (p *patience) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+	p.timer.Stop()
+}
 
 // An upload is the body of a passed request. While the client is waited for, the
 // origin owes nothing.
@@ -217,7 +233,7 @@ type upload struct {
 
 func (u *upload) Read(p []byte) (int, error) {
 	u.used.Store(true)
-	u.patience.stop()
+	u.patience.pause()
 	n, err := u.src.Read(p)
 	u.patience.start()
 	return n, err

@@ -38,6 +38,7 @@ type upstream struct {
 	errors   int // error answers in a row
 	penalty  time.Duration
 	outUntil time.Time
+	trial    bool // one request tries whether it is back
 
 	sick      bool // by active checks
 	checkedOK int  // in a row
@@ -55,7 +56,7 @@ func (o *origin) pick(tried map[*upstream]bool) *upstream {
 		u = o.richestLocked(func(u *upstream) bool { return !tried[u] })
 	}
 	if u != nil && u.penalty > 0 {
-		u.outUntil = now.Add(u.penalty) // this request is the trial
+		u.trial, u.outUntil = true, now.Add(u.penalty)
 	}
 	return u
 }
@@ -92,13 +93,21 @@ func (o *origin) judge(u *upstream, err error, status int) {
 		u.failures = 0
 		u.errors++
 	default:
-		u.failures, u.errors, u.penalty, u.outUntil = 0, 0, 0, time.Time{}
+		u.reviveLocked()
+	}
+	if u.penalty > 0 && !u.trial {
+		return // sent before it was taken out
 	}
 	if u.failures >= connectFailures || u.errors >= errorAnswers {
+		u.trial = false
 		u.penalty = min(longestPenalty, max(firstPenalty, 2*u.penalty))
 		jitter := time.Duration(float64(u.penalty) * 0.2 * o.opts.Random())
 		u.outUntil = o.opts.Now().Add(u.penalty + jitter)
 	}
+}
+
+func (u *upstream) reviveLocked() {
+	u.failures, u.errors, u.penalty, u.outUntil, u.trial = 0, 0, 0, time.Time{}, false
 }
 
 // startChecks runs the active checks of the policy until stopChecks. Both are
@@ -141,7 +150,7 @@ func (o *origin) check(ctx context.Context, u *upstream) bool {
 	ctx, cancel := context.WithTimeout(ctx, orElse(o.def.Health.Timeout, 5*time.Second))
 	defer cancel()
 	out := &outgoing{method: http.MethodGet, target: o.def.Health.Path, host: u.base.Host, header: http.Header{"User-Agent": {"weir-health"}}}
-	hreq, err := o.request(ctx, u, out)
+	hreq, err := o.request(watch(ctx), u, out)
 	if err != nil {
 		return false
 	}
@@ -166,7 +175,7 @@ func (o *origin) checked(u *upstream, ok bool) {
 		u.sick = true
 	case u.sick && u.checkedOK >= max(1, o.def.Health.Rise):
 		u.sick = false
-		u.failures, u.errors, u.penalty, u.outUntil = 0, 0, 0, time.Time{}
+		u.reviveLocked()
 	}
 }
 
