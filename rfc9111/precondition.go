@@ -99,6 +99,13 @@ func sameForRange(h http.Header, resp *Response) bool {
 	if err != nil || !ok || !asked.Equal(modified) {
 		return false
 	}
-	date, ok := fieldTime(resp.Header, "Date")
-	return ok && date.Sub(modified) >= time.Second
+	return datedStrongly(resp.Header)
+}
+
+// datedStrongly says whether Last-Modified is a strong validator: a second or more
+// before Date, RFC 9110 8.8.2.2.
+func datedStrongly(h http.Header) bool {
+	modified, ok := fieldTime(h, "Last-Modified")
+	date, okDate := fieldTime(h, "Date")
+	return ok && okDate && date.Sub(modified) >= time.Second
 }

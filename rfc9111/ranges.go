@@ -89,6 +89,8 @@ func parseSpec(spec string, size int64) (r Range, ok bool) {
 	return Range{Start: start, Length: min(end, size-1) - start + 1}, true
 }
 
+const maxPosition = math.MaxInt64
+
 // parsePosition parses digits; what is too large is as large as can be.
 func parsePosition(s string) (int64, bool) {
 	if s == "" {

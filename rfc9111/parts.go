@@ -1,0 +1,172 @@
+package rfc9111
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Parts says which bytes of one representation are held. The ranges in Held are in
+// order, and neither overlap nor touch. The zero Parts holds nothing of a
+// representation whose length is 0; methods do not edit their receiver.
+type Parts struct {
+	Size int64 // of the whole representation; -1 while it is not known
+	Held []Range
+}
+
+// ParseContentRange parses the Content-Range of a 206 with one part, RFC 9110 14.4. size is
+// -1 when the field does not tell the whole length.
+func ParseContentRange(field string) (r Range, size int64, ok bool) {
+	unit, rest, ok := strings.Cut(trimOWS(field), " ")
+	if !ok || !strings.EqualFold(unit, "bytes") {
+		return Range{}, 0, false
+	}
+	span, whole, ok := strings.Cut(rest, "/")
+	first, last, dash := strings.Cut(span, "-")
+	start, okStart := parsePosition(first)
+	end, okEnd := parsePosition(last)
+	if !ok || !dash || !okStart || !okEnd || end < start || end == maxPosition {
+		return Range{}, 0, false
+	}
+	size = -1
+	if whole != "*" {
+		if size, ok = parsePosition(whole); !ok || size <= end {
+			return Range{}, 0, false
+		}
+	}
+	return Range{Start: start, Length: end - start + 1}, size, true
+}
+
+// Add returns p with r held, too. size is that of the representation as far as it is known with r;
+// ok is false when r does not fit into the representation that p is of.
+func (p Parts) Add(r Range, size int64) (sum Parts, ok bool) {
+	if p.Size >= 0 && size >= 0 && p.Size != size {
+		return Parts{}, false
+	}
+	sum.Size = max(p.Size, size)
+	sum.Held = coalesce(slices.Clone(p.Held), r)
+	slices.SortFunc(sum.Held, func(a, b Range) int {
+		if a.Start < b.Start {
+			return -1
+		}
+		return 1
+	})
+	last := sum.Held[len(sum.Held)-1]
+	return sum, r.Start >= 0 && r.Length > 0 && (sum.Size < 0 || last.Start+last.Length <= sum.Size)
+}
+
+// Whole says whether nothing is missing.
+func (p Parts) Whole() bool { return p.Size >= 0 && len(p.Missing()) == 0 }
+
+// Covers says whether all of r is held: then it may be answered with, as a 206,
+// RFC 9111 3.3.
+func (p Parts) Covers(r Range) bool {
+	for _, held := range p.Held {
+		if r.Start >= held.Start && r.Start+r.Length <= held.Start+held.Length {
+			return true
+		}
+	}
+	return false
+}
+
+// Missing returns what is not held, in order. The length of a last range that goes on to
+// an end that is not known is -1.
+func (p Parts) Missing() []Range {
+	var out []Range
+	next := int64(0)
+	for _, held := range p.Held {
+		if held.Start > next {
+			out = append(out, Range{Start: next, Length: held.Start - next})
+		}
+		next = held.Start + held.Length
+	}
+	switch {
+	case p.Size < 0:
+		out = append(out, Range{Start: next, Length: -1})
+	case next < p.Size:
+		out = append(out, Range{Start: next, Length: p.Size - next})
+	}
+	return out
+}
+
+// Completion returns the header of the one request that completes p: h without the
+// client's own conditions, with Range for all that is missing and If-Range with the
+// strong validator of stored, whose parts p are. A representation that has changed then
+// comes whole, RFC 9110 13.1.5. ok is false when there is no such request: nothing is
+// held or missing, too much is, or nothing strong tells versions apart, RFC 9110 15.3.7.3.
+func (p Parts) Completion(h http.Header, stored *Response) (out http.Header, ok bool) {
+	missing := p.Missing()
+	validator := strongValidator(stored)
+	if len(p.Held) == 0 || len(missing) == 0 || len(missing) > MaxRanges || validator == "" {
+		return nil, false
+	}
+	field := []byte("bytes=")
+	for i, r := range missing {
+		if i > 0 {
+			field = append(field, ',')
+		}
+		field = append(strconv.AppendInt(field, r.Start, 10), '-')
+		if r.Length >= 0 && r.Start+r.Length != p.Size {
+			field = strconv.AppendInt(field, r.Start+r.Length-1, 10)
+		}
+	}
+	out = Conditional(h, nil)
+	out["Range"] = []string{string(field)}
+	out["If-Range"] = []string{validator}
+	return out, true
+}
+
+// strongValidator is what If-Range can name a response by: a strong entity tag, or else a
+// Last-Modified at least a second before Date, RFC 9110 8.8.2.2; "" without either.
+func strongValidator(resp *Response) string {
+	if tag, ok := entityTag(resp.Header); ok {
+		if strings.HasPrefix(tag, "W/") {
+			return ""
+		}
+		return tag
+	}
+	if len(resp.Header["Etag"]) == 0 && datedStrongly(resp.Header) {
+		return resp.Header["Last-Modified"][0]
+	}
+	return ""
+}
+
+// StorablePart decides whether a 206 with one part may be stored, as Storable does for
+// whole responses, RFC 9111 3.3. head is what a whole response would have had: status 200,
+// the whole length or -1, no Content-Range; part is what of it the 206 carries. A 206 that
+// is known to carry another number of bytes than its Content-Range says is not stored.
+func StorablePart(req Request, resp *Response, rules *Rules) (s Storability, head *Response, part Range) {
+	lines := resp.Header["Content-Range"]
+	if req.Method != "GET" || resp.Status != 206 || len(lines) != 1 {
+		return refuse(StatusPass, "The response is no single part, RFC 9110 15.3.7."), nil, Range{}
+	}
+	part, size, ok := ParseContentRange(lines[0])
+	if !ok || resp.Length >= 0 && resp.Length != part.Length {
+		return refuse(StatusPass, "Content-Range is malformed or does not fit the content, RFC 9110 14.4."), nil, Range{}
+	}
+	whole := *resp
+	whole.Status, whole.Length, whole.Header = 200, size, resp.Header.Clone()
+	delete(whole.Header, "Content-Range")
+	delete(whole.Header, "Content-Length")
+	if s = Storable(req, &whole, rules); !s.Store {
+		return s, nil, Range{}
+	}
+	whole.Terms, whole.Selection = s.Terms, s.Selection
+	return s, &whole, part
+}
+
+// Combine returns the head of a response combined of stored, whole or in parts, and of a
+// 206 with one part, RFC 9111 3.4; ok is false unless both have one and the same strong
+// validator. The part's fields count, besides those about that part alone.
+func Combine(req Request, stored, part *Response, rules *Rules) (combined *Response, ok bool) {
+	own, coding := strongValidator(stored), part.Header["Content-Encoding"]
+	if part.Status != 206 || len(part.Header["Content-Range"]) != 1 || own == "" || own != strongValidator(part) {
+		return nil, false
+	}
+	// A 206 may leave out what the asker has already, RFC 9110 15.3.7.
+	if len(coding) > 0 && !slices.Equal(coding, stored.Header["Content-Encoding"]) {
+		return nil, false
+	}
+	return updated(req, stored, part, rules.orZero())
+}
