@@ -34,19 +34,21 @@ type sharedBody struct {
 
 func (b *sharedBody) Read(p []byte) (int, error) {
 	n, err := b.reader.Read(p)
-	return n, b.noted(err)
+	b.count(err)
+	return n, err
 }
 
 func (b *sharedBody) WriteTo(w io.Writer) (int64, error) {
 	n, err := b.reader.WriteTo(w)
-	return n, b.noted(err)
+	b.count(err)
+	return n, err
 }
 
-func (b *sharedBody) noted(err error) error {
+// count counts what happened to this reader alone; the flight counts the rest.
+func (b *sharedBody) count(err error) {
 	if errors.Is(err, ErrStalled) || errors.Is(err, ErrStore) {
-		return b.counts.note(err)
+		b.counts.error(err)
 	}
-	return err
 }
 
 func (b *sharedBody) Close() error {
@@ -100,7 +102,7 @@ func (b *objectBody) ReadAt(p []byte, off int64) (int, error) {
 	switch {
 	case errors.Is(err, errBodyClosed):
 	case n < len(p):
-		err = fmt.Errorf("%w: at %d: %v", ErrStore, off+int64(n), err)
+		err = unreadable(off+int64(n), err)
 		if b.damage != nil {
 			b.damage(err)
 		}
@@ -110,6 +112,15 @@ func (b *objectBody) ReadAt(p []byte, off int64) (int, error) {
 		err = nil
 	}
 	return n, err
+}
+
+// unreadable is the error for stored bytes that should be there. It never is an
+// io.EOF, which readers take for the end.
+func unreadable(at int64, err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("%w: at %d: %w", ErrStore, at, err)
 }
 
 func (b *objectBody) readObject(p []byte, off int64) (int, error) {
@@ -254,7 +265,7 @@ func (l *loads) read(ctx context.Context, key keying.Key, obj Object, first func
 func readWhole(obj Object) ([]byte, error) {
 	whole := make([]byte, obj.Response().Length)
 	if n, err := obj.ReadAt(whole, 0); n < len(whole) {
-		return nil, fmt.Errorf("%w: at %d: %v", ErrStore, n, err)
+		return nil, unreadable(int64(n), err)
 	}
 	return whole, nil
 }

@@ -22,7 +22,8 @@ func (s *Shield) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answe
 	}
 	ans, err := s.dispatch(ctx, req)
 	if err != nil {
-		return nil, s.counts.note(err)
+		s.counts.error(err)
+		return nil, err
 	}
 	return ans, nil
 }
@@ -137,7 +138,10 @@ func (s *Shield) lookup(req *policy.Request) Object {
 	return obj
 }
 
-func (s *Shield) report(err error) { s.opts.Report(s.counts.note(err)) }
+func (s *Shield) report(err error) {
+	s.counts.error(err)
+	s.opts.Report(err)
+}
 
 // fromStore answers from obj when the verdict allows it, or returns nil. obj is
 // used up in every case.

@@ -322,7 +322,7 @@ func (s *Shield) fill(f *flight, rep *reply, head *rfc9111.Response, d rfc9111.D
 	}
 	tail, err := s.copyBody(f, rep.body, w, head.Length)
 	if err != nil {
-		s.counts.note(err)
+		s.counts.error(err)
 		f.body.end(err)
 		return
 	}

@@ -3,6 +3,7 @@ package shield
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -176,10 +177,11 @@ func classify(ctx context.Context, err error) error {
 	}
 	var op *net.OpError
 	var timeout net.Error
+	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%w: %w", ErrOriginTimeout, err)
-	case errors.As(err, &op),
+	case errors.As(err, &op), errors.As(err, &cert),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
 		err.Error() == "http: server closed idle connection":

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -221,7 +222,8 @@ func TestActiveHealth(t *testing.T) {
 // but not under a request.
 func TestSetTable(t *testing.T) {
 	made := map[string]int{}
-	s := start(t, options{policy: `{"origins": {"keep": {"url": "http://keep.test"}, "change": {"url": "http://one.test",
+	s := start(t, options{
+		policy: `{"origins": {"keep": {"url": "http://keep.test"}, "change": {"url": "http://one.test",
 		"health": {"path": "/h", "intervalSeconds": 100}}}, "defaults": {"origin": "keep"},
 		"routes": [{"name": "c", "match": {"path": "/c/*"}, "origin": "change"}]}`,
 		shield: shield.Options{Transport: func(_ *policy.Origin, u policy.Upstream) http.RoundTripper {
@@ -229,7 +231,8 @@ func TestSetTable(t *testing.T) {
 			return roundTripper(func(r *http.Request) (*http.Response, error) {
 				return respond(200, r.URL.Host, "Cache-Control", "no-store"), nil
 			})
-		}}})
+		}},
+	})
 	old := s.request("/c/1")
 	s.table = compile(t, `{"origins": {"keep": {"url": "http://keep.test"}, "change": {"url": "http://two.test"}},
 		"defaults": {"origin": "keep"}, "routes": [{"name": "c", "match": {"path": "/c/*"}, "origin": "change"}]}`)
@@ -258,12 +261,14 @@ func TestSetTable(t *testing.T) {
 }
 
 func TestSplitIsPartOfTheKey(t *testing.T) {
-	s := start(t, options{policy: `{"origins": {"o": {"url": "http://o.test"}, "n": {"url": "http://n.test"}}, "defaults": {"origin": "o"}}`,
+	s := start(t, options{
+		policy: `{"origins": {"o": {"url": "http://o.test"}, "n": {"url": "http://n.test"}}, "defaults": {"origin": "o"}}`,
 		shield: shield.Options{Transport: func(_ *policy.Origin, u policy.Upstream) http.RoundTripper {
 			return roundTripper(func(r *http.Request) (*http.Response, error) {
 				return respond(200, r.URL.Host, "Cache-Control", cacheable), nil
 			})
-		}}})
+		}},
+	})
 	for range 2 {
 		for _, name := range []string{"o", "n"} {
 			if r := s.fetch(context.Background(), s.splitRequest("/", name)); r.body != name+".test" {
@@ -551,6 +556,49 @@ func TestStreamingBothWays(t *testing.T) {
 	}
 	if err := ans.Body.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The deadline of the response head is over with the head, although the request's
+// body still comes, and does not run while the client is waited for.
+func TestSlowUploads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		s.origin.answer(func(r *http.Request) (*http.Response, error) {
+			echo := feed()
+			if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil { // slowly
+				return nil, err
+			}
+			go func() {
+				_, err := io.Copy(echo.w, r.Body)
+				echo.w.CloseWithError(err)
+			}()
+			return respondWith(200, echo.r, -1, "Content-Type", "text/event-stream"), nil
+		})
+		up := feed()
+		go func() {
+			for _, c := range "firstrest" {
+				time.Sleep(time.Minute)
+				_, _ = io.WriteString(up.w, string(c))
+			}
+			_ = up.w.Close()
+		}()
+		req := s.request("POST /")
+		req.Stream, req.Length = up.r, -1
+		r := s.fetch(context.Background(), req)
+		r.want(t, "rest", rfc9111.Bypass, rfc9111.StatusMethod)
+		s.close()
+	})
+}
+
+func TestOriginWithUnknownCertificate(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	s := startReal(t, fmt.Sprintf(`{"origins": {"o": {"url": %q}}, "defaults": {"origin": "o"}}`, server.URL))
+	if r := s.get("/"); !errors.Is(r.err, shield.ErrOriginUnreachable) || !strings.Contains(r.err.Error(), "certificate") {
+		t.Errorf("error %v", r.err)
 	}
 }
 

@@ -93,8 +93,8 @@ func (s *Shield) Stats() Stats {
 	return st
 }
 
-// note counts an error and returns it.
-func (c *counts) note(err error) error {
+// error counts an error by its sentinel.
+func (c *counts) error(err error) {
 	for _, k := range []struct {
 		is error
 		n  *atomic.Int64
@@ -110,8 +110,7 @@ func (c *counts) note(err error) error {
 	} {
 		if errors.Is(err, k.is) {
 			k.n.Add(1)
-			break
+			return
 		}
 	}
-	return err
 }
