@@ -134,13 +134,7 @@ func (s tagSet) addFields(h http.Header) {
 			s.add(tag)
 		}
 	}
-	if lines := h["Cache-Groups"]; len(lines) > 0 {
-		// RFC 9651, 4.2: several lines are one list, and a list with a mistake is no list.
-		groups, ok := parseStrings(strings.Join(lines, ","))
-		for _, group := range groups {
-			if ok {
-				s.add(group)
-			}
-		}
+	for _, group := range rfc9111.CacheGroups(h) {
+		s.add(group)
 	}
 }

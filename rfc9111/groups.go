@@ -7,7 +7,7 @@ import (
 
 // Limits of what is read of a list of groups. Both are above what RFC 9875 2 asks for.
 const (
-	maxGroups    = 128
+	maxGroups    = 1000
 	maxGroupName = 256
 )
 
