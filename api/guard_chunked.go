@@ -81,21 +81,44 @@ func (s *chunkScanner) step(b byte) bool {
 		s.extra++
 		return s.extra <= maxChunkExtension && (b >= ' ' && b != 0x7f || b == '\t')
 	case chunkSizeLF:
+		if b != '\n' {
+			return false
+		}
 		s.part, s.digits, s.extra = chunkData, 0, 0
 		if s.left == 0 {
 			s.part = chunkTrailer
 		}
-		return b == '\n'
+		return true
 	case chunkDataCR:
-		s.part = chunkDataLF
-		return b == '\r'
+		return s.expect(b, '\r', chunkDataLF)
 	case chunkDataLF:
-		s.part = chunkSize
-		return b == '\n'
+		return s.expect(b, '\n', chunkSize)
 	case chunkTrailer:
 		return s.trailerByte(b)
 	}
 	return false
+}
+
+// expect moves on to the next part if b is the byte that must stand here.
+func (s *chunkScanner) expect(b, want byte, next chunkPart) bool {
+	if b == want {
+		s.part = next
+	}
+	return b == want
+}
+
+// poison is what net/http is given in place of the byte that step refused: bytes
+// that it refuses there itself. A read error would end the body as well, but
+// net/http takes one for a hang-up and cancels the request before its handler
+// can learn what is wrong.
+func (s *chunkScanner) poison() []byte {
+	switch s.part {
+	case chunkSizeLF, chunkDataLF: // a CR stands before
+		return []byte("x\n")
+	case chunkTrailer:
+		return []byte("\x00\r\n\r\n")
+	}
+	return []byte("\n\n")
 }
 
 func (s *chunkScanner) trailerByte(b byte) bool {

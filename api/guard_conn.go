@@ -86,11 +86,17 @@ func (c *guardConn) Read(p []byte) (int, error) {
 func (c *guardConn) readBody(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	size, ok := c.advance(p[:n])
-	if !ok {
-		return size, c.fail(refuseChunk)
+	if ok {
+		c.kept = append(c.kept, p[size:n]...)
+		return size, err
 	}
-	c.kept = append(c.kept, p[size:n]...)
-	return size, err
+	_ = c.fail(refuseChunk) // comes after the poison
+	c.kept = c.chunks.poison()
+	c.cleared = len(c.kept)
+	if size > 0 {
+		return size, nil
+	}
+	return c.handOut(p), nil
 }
 
 // handOut copies cleared bytes to p.

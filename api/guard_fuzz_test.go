@@ -57,11 +57,13 @@ func (l once) Addr() net.Addr            { return nil }
 type tap struct {
 	net.Conn
 	passed []byte
+	err    error
 }
 
 func (t *tap) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	t.passed = append(t.passed, p[:n]...)
+	t.err = err
 	return n, err
 }
 
@@ -105,7 +107,11 @@ func readGuarded(t *testing.T, conn *tap, r *bufio.Reader) bool {
 	}
 	checkHead(t, req, conn.passed)
 	if _, err := io.Copy(io.Discard, req.Body); err != nil {
-		// A body may break off. Then nothing may follow.
+		// A body may break off. Then nothing may follow. Unless the client hung up,
+		// net/http must find the fault by itself.
+		if conn.err != nil && !errors.Is(conn.err, io.EOF) {
+			t.Fatalf("%q: net/http was told %v before %v", conn.passed, conn.err, err)
+		}
 		if n, err := conn.Read(make([]byte, 100)); n != 0 || err == nil {
 			t.Fatalf("after a broken body: %d bytes, %v", n, err)
 		}
