@@ -74,3 +74,20 @@ func TestInvalidatedGroups(t *testing.T) {
 		}
 	}
 }
+
+// What is read of a list of groups is read again when it is written in the plainest form.
+func FuzzCacheGroups(f *testing.F) {
+	f.Add(`"a", "b\"c";p=1;q`)
+	f.Add(`"a",`)
+	f.Fuzz(func(t *testing.T, field string) {
+		groups := rfc9111.CacheGroups(http.Header{"Cache-Groups": {field}})
+		plain := make([]string, len(groups))
+		for i, g := range groups {
+			plain[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(g) + `"`
+		}
+		again := rfc9111.CacheGroups(http.Header{"Cache-Groups": plain})
+		if !slices.Equal(groups, again) {
+			t.Fatalf("%q: %q, then %q", field, groups, again)
+		}
+	})
+}

@@ -57,3 +57,24 @@ func TestSurrogateControl(t *testing.T) {
 		t.Errorf("without the rule: %v", got)
 	}
 }
+
+// What is aimed at another surrogate never changes what this one does.
+func FuzzSurrogateControl(f *testing.F) {
+	f.Add("max-age=60", "no-store")
+	f.Add(`content="a;b, c", max-age=60+5;weir`, `"x;weir`)
+	on := &rfc9111.Rules{SurrogateControl: true}
+	f.Fuzz(func(t *testing.T, field, other string) {
+		one := response(200, "Cache-Control: max-age=5")
+		one.Header["Surrogate-Control"] = []string{field}
+		two := response(200, "Cache-Control: max-age=5")
+		two.Header["Surrogate-Control"] = []string{field, "no-store;other", "max-age=7;other"}
+		a, b := rfc9111.Storable(get(), one, on), rfc9111.Storable(get(), two, on)
+		if a.Status != b.Status || a.Terms != b.Terms || a.Terms.Lifetime < 0 {
+			t.Fatalf("%q: %+v and %+v", field, a, b)
+		}
+		two.Header["Surrogate-Control"] = []string{field, other, "no-store;weir"}
+		if s := rfc9111.Storable(get(), two, on); s.Store {
+			t.Fatalf("%q and %q hide no-store: %+v", field, other, s)
+		}
+	})
+}
