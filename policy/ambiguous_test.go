@@ -48,8 +48,8 @@ func TestAmbiguous(t *testing.T) {
 		"/account%3fx.css":              true,
 		"/account%23x.css":              true,
 		"/account%00x.css":              true,
-		"/account/.":                    true,
-		"/projects/a%2Fb":               true, // to some origins a page of another kind
+		"/account/.":                    false, // it is /account/
+		"/projects/a%2Fb":               true,  // to some origins a page of another kind
 		"/static/..%2f..%2f..%2fadmin/": true,
 	}
 	for path, want := range tests {
