@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,7 +86,7 @@ func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
 				message: "The condition of the request does not hold for the current representation.",
 			}
 		}
-		if out.ranged && verdict != rfc9111.IgnoreRange && req.Method == http.MethodGet {
+		if out.ranged && verdict != rfc9111.IgnoreRange && req.Method == http.MethodGet && !unsureOfCoding(req, ans) {
 			if err := out.cut(req.Header, ans); err != nil {
 				return out, err
 			}
@@ -96,6 +97,15 @@ func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
 		out.length, out.hasBody = 0, false
 	}
 	return out, nil
+}
+
+// unsureOfCoding says whether a client may have a part of a coded representation
+// and ask for the rest of it by a date, which both representations share. Ranges
+// are cut from the identity one. What is read from disk in parts is never coded.
+func unsureOfCoding(req *policy.Request, ans *rfc9111.Answer) bool {
+	field := req.Header.Get("If-Range")
+	return field != "" && !strings.Contains(field, `"`) && ans.At == nil &&
+		req.Plan.Compress && req.Keyed.AcceptEncoding != "" && ans.Head.Header["Content-Encoding"] == nil
 }
 
 func bodyLength(ans *rfc9111.Answer) int64 {
@@ -199,9 +209,14 @@ func setFields(h http.Header, plan *policy.Plan) {
 // does not make anything storable that is one user's, nor an error that no rule
 // lets caches keep.
 func browser(h http.Header, plan *policy.Plan, ans *rfc9111.Answer) {
-	status := ans.Decision.Status
-	if status == rfc9111.StatusPrivate || status == rfc9111.StatusSetCookie || ans.Head.Status >= 400 && status != rfc9111.StatusOK {
+	switch ans.Decision.Status {
+	case rfc9111.StatusOK: // the route's rules have decided that
+	case rfc9111.StatusPrivate, rfc9111.StatusSetCookie:
 		return
+	default: // nobody has looked at what was passed on
+		if ans.Head.Status >= 400 || restricted(ans.Head.Header) {
+			return
+		}
 	}
 	if plan.BrowserMaxAge != nil {
 		h.Set("Cache-Control", "max-age="+seconds(*plan.BrowserMaxAge))
@@ -211,6 +226,13 @@ func browser(h http.Header, plan *policy.Plan, ans *rfc9111.Answer) {
 	if plan.ServiceWorkerMaxAge != nil {
 		h.Set("X-Sw-Cache-Control", seconds(*plan.ServiceWorkerMaxAge))
 	}
+}
+
+// restricted says whether the origin keeps a response from shared caches, or from
+// all. Caches in front of this node would take a bare max-age for a permission.
+func restricted(h http.Header) bool {
+	directives := strings.ToLower(strings.Join(h["Cache-Control"], ","))
+	return len(h["Set-Cookie"]) > 0 || strings.Contains(directives, "private") || strings.Contains(directives, "no-store")
 }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

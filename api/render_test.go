@@ -195,6 +195,33 @@ func TestBrowserFields(t *testing.T) {
 	}
 }
 
+// A route's max-age for browsers does not let caches in front of this node store
+// what the origin keeps from them, although nobody judged what was passed on.
+func TestBrowserFieldsOfRestrictedAnswers(t *testing.T) {
+	const route = `{"name": "all", "match": {"path": "/*"}, "edge": false, "browser": {"maxAgeSeconds": 5, "serviceWorkerSeconds": 3600}}`
+	for field, want := range map[string]string{
+		"Cache-Control: private, max-age=60":       "private, max-age=60",
+		`Cache-Control: max-age=60, Private="x-a"`: `max-age=60, Private="x-a"`,
+		"Cache-Control: no-store":                  "no-store",
+		"Set-Cookie: a=b":                          "",
+		"Cache-Control: no-cache":                  "max-age=5",
+	} {
+		for _, why := range []rfc9111.CachingStatus{rfc9111.StatusDisabled, rfc9111.StatusPass, rfc9111.StatusMethod} {
+			resp := ask(t, newDoor(t, always(func() *rfc9111.Answer {
+				a := stored("x", field)
+				a.Decision.Status = why
+				return a
+			}), route, api.DoorOptions{}), "GET /")
+			if got := resp.Header.Get("Cache-Control"); got != want {
+				t.Errorf("%s, %s: cache-control %q, want %q", field, why, got, want)
+			}
+			if got := resp.Header.Get("X-Sw-Cache-Control") != ""; got != (want == "max-age=5") {
+				t.Errorf("%s, %s: x-sw-cache-control is there: %v", field, why, got)
+			}
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -325,6 +352,8 @@ func TestConditions(t *testing.T) {
 		{"if-range matches", []string{"GET /", "Range: bytes=1-2", `If-Range: "v1"`}, 206},
 		{"if-range differs", []string{"GET /", "Range: bytes=1-2", `If-Range: "v2"`}, 200},
 		{"if-range by date", []string{"GET /", "Range: bytes=1-2", "If-Range: " + modified}, 206},
+		{"if-range by date, of a coded part perhaps", []string{"GET /", "Accept-Encoding: gzip", "Range: bytes=1-2", "If-Range: " + modified}, 200},
+		{"if-range by tag, of a coded part never", []string{"GET /", "Accept-Encoding: gzip", "Range: bytes=1-2", `If-Range: "v1"`}, 206},
 		{"not modified before range", []string{"GET /", "Range: bytes=9-", `If-None-Match: "v1"`}, 304},
 		{"range past the end", []string{"GET /", "Range: bytes=5-"}, 416},
 		{"last no bytes", []string{"GET /", "Range: bytes=-0"}, 416},
