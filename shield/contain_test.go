@@ -65,6 +65,21 @@ func TestPanicsOfNeighbours(t *testing.T) {
 	}
 }
 
+// What a flight held when it panicked is given back; setup.close counts it.
+func TestPanicWhileValidating(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		s.origin.answer(always(200, "body", "Etag", `"1"`, "Cache-Control", cacheable))
+		s.get("/")
+		time.Sleep(61 * time.Second)
+		s.origin.answer(func(*http.Request) (*http.Response, error) { panic("boom") })
+		if r := s.get("/"); !errors.Is(r.err, shield.ErrPanic) {
+			t.Errorf("%+v", r)
+		}
+		s.close()
+	})
+}
+
 // deaf ignores the cancellation of its requests.
 type deaf struct{ until chan struct{} }
 

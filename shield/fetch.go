@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"weir/policy"
 	"weir/rfc9111"
@@ -44,15 +45,19 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 			return ans, err
 		}
 		if round == 0 && !s.mayStore(req) {
-			return s.passAlone(ctx, req, verdict)
+			return s.passAlone(ctx, req, verdict, "")
 		}
-		avoided := s.passes.holds(req.Keyed.Key.Digest(), s.opts.Now())
-		if avoided {
+		switch {
+		case s.passes.holds(req.Keyed.Key.Digest(), s.opts.Now()):
 			s.counts.hitForPass.Add(1)
+			k.alone, k.detail = true, "hit-for-pass"
+		case authorized:
+			k.alone, k.detail = true, "authorization"
+		case round == maxRounds-1:
+			k.alone = true
 		}
-		k.alone = k.alone || avoided || authorized || round == maxRounds-1
 		if k.alone && hasOwnTerms(req.Header) {
-			return s.passAlone(ctx, req, verdict)
+			return s.passAlone(ctx, req, verdict, k.detail)
 		}
 		k.known = append(s.varies(req), learned...)
 		ans, again, err := s.ride(ctx, k)
@@ -163,16 +168,21 @@ func (s *Shield) fromStore(ctx context.Context, req *policy.Request, obj Object,
 		s.Refresh(req)
 	default:
 		now := s.opts.Now()
-		if !s.failing.holds(req.Keyed.Key.Digest(), now) ||
+		if !s.isFailing(req, now) ||
 			!rfc9111.UsableOnError(verdictRequest(req), obj.Response(), now) {
 			closeObject(obj)
 			return nil, nil
 		}
-		// The origin failed a moment ago. It is not asked for every request.
 		s.counts.staleOnError.Add(1)
 		d.Use, d.Forward, d.Detail = rfc9111.Stale, v.Forward, "origin-failing"
 	}
 	return s.serve(ctx, req, obj, d)
+}
+
+// isFailing says whether req's origin failed a moment ago, for this key or for so
+// many that it is out. It is not asked for every request that can do without.
+func (s *Shield) isFailing(req *policy.Request, now time.Time) bool {
+	return s.failing.holds(req.Keyed.Key.Digest(), now) || s.origins.out(req, now)
 }
 
 func closeObject(obj Object) {
@@ -241,7 +251,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	switch out.kind {
 	case passing:
 		stop := context.AfterFunc(ctx, func() { st.f.cancel(context.Cause(ctx)) })
-		body := &seatBody{Reader: out.pass, leave: func() { stop(); st.f.cancel(errAbandoned); s.flights.leave(st) }}
+		body := &seatBody{Reader: st.f.reply.body, leave: func() { stop(); st.f.cancel(errAbandoned); s.flights.leave(st) }}
 		return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}, nil, nil
 	case object:
 		return s.arriveObject(req, st, d)
@@ -297,13 +307,13 @@ func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.A
 	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
 		return ans, err
 	}
-	return s.passAlone(ctx, req, verdict)
+	return s.passAlone(ctx, req, verdict, "")
 }
 
 // Refresh fetches req's key in the background, unless that is under way already,
 // or failed a moment ago, or too many refreshes are. It returns at once.
 func (s *Shield) Refresh(req *policy.Request) {
-	if s.failing.holds(req.Keyed.Key.Digest(), s.opts.Now()) || !s.begin() {
+	if s.isFailing(req, s.opts.Now()) || !s.begin() {
 		return
 	}
 	if s.counts.refreshing.Add(1) > int64(s.opts.MaxRefreshes) {

@@ -281,6 +281,32 @@ func TestStaleIfError(t *testing.T) {
 	}
 }
 
+// A hung origin costs the first few requests their wait. Then it is known to be
+// out, and what can be answered stale is, for every key, but for one that tries.
+func TestHungOriginIsNotWaitedForTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{policy: stalePolicy})
+		for i := range 100 {
+			s.get("/" + number(i))
+		}
+		time.Sleep(time.Hour)
+		s.origin.answer(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		many(3, func(i int) result { return s.get("/" + number(i)) })
+		began := time.Now()
+		for i := range 100 {
+			s.get("/"+number(i)).want(t, "body", rfc9111.Stale, rfc9111.StatusOK)
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("waited for %s", took)
+		}
+		s.wantOrigin(103)
+		s.close()
+	})
+}
+
 func TestNegativeCachingOnlyByRule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, options{policy: `{"origins": {"o": {"url": "http://origin.test"}}, "defaults": {"origin": "o",

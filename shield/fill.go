@@ -20,9 +20,8 @@ func (s *Shield) trimmed(req *policy.Request, head *rfc9111.Response) *rfc9111.R
 }
 
 // receive decides at the headers what becomes of an answer.
-func (s *Shield) receive(f *flight, rep *reply, d rfc9111.Decision, had bool) {
-	head := s.trimmed(f.req, rep.head)
-	head.Epoch = f.epoch
+// had says whether something stored was to be validated.
+func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, had bool) {
 	rules := &f.req.Plan.Rules
 	v := rfc9111.Storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, head, rules)
 	d.Status = v.Status
@@ -31,13 +30,13 @@ func (s *Shield) receive(f *flight, rep *reply, d rfc9111.Decision, had bool) {
 		if had && isGone(head.Status) {
 			s.forget(f.key)
 		}
-		s.letGo(f, head, rep.body, d)
+		s.letGo(f, head, d)
 		return
 	}
-	if s.tooLong(head.Length) || !rep.framed {
+	if s.tooLong(head.Length) || !f.reply.framed {
 		s.avoid(f.req)
 		d.Status = rfc9111.StatusPass
-		s.letGo(f, head, rep.body, d)
+		s.letGo(f, head, d)
 		return
 	}
 	head.Terms, head.Selection = v.Terms, v.Selection
@@ -47,11 +46,11 @@ func (s *Shield) receive(f *flight, rep *reply, d rfc9111.Decision, had bool) {
 	c := claim{selection: head.Selection, wanted: s.store != nil || small, open: shareable(head)}
 	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
-		s.letGo(f, head, rep.body, d)
+		s.letGo(f, head, d)
 		return
 	}
 	s.weigh(f.req, head)
-	s.fill(f, rep, head, d)
+	s.fill(f, head, d)
 }
 
 func isGone(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
@@ -59,14 +58,9 @@ func isGone(status int) bool { return status == http.StatusNotFound || status ==
 func (s *Shield) tooLong(n int64) bool { return s.store != nil && n > s.store.MaxObject() }
 
 // letGo releases everybody but the leader.
-func (s *Shield) letGo(f *flight, head *rfc9111.Response, body io.ReadCloser, d rfc9111.Decision) {
-	if rb, ok := body.(*replyBody); ok {
-		rb.endless(head.Header.Get("Content-Type"))
-	}
-	head = passedOn(head)
-	if !s.flights.settle(f, outcome{kind: passing, head: head, pass: body, decision: d}) {
-		_ = body.Close()
-	}
+func (s *Shield) letGo(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
+	f.reply.body.endless(head.Header.Get("Content-Type"))
+	s.flights.settle(f, outcome{kind: passing, head: passedOn(head), decision: d})
 }
 
 // passedOn returns the head of a response that no cache has to do with: without
@@ -104,8 +98,8 @@ func (s *Shield) avoid(req *policy.Request) {
 }
 
 // fill shares and stores a body as it comes.
-func (s *Shield) fill(f *flight, rep *reply, head *rfc9111.Response, d rfc9111.Decision) {
-	defer func() { _ = rep.body.Close() }()
+func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
+	defer func() { _ = f.reply.body.Close() }()
 	var w Writer
 	if s.store != nil {
 		var err error
@@ -122,7 +116,7 @@ func (s *Shield) fill(f *flight, rep *reply, head *rfc9111.Response, d rfc9111.D
 	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d}) {
 		return // it overran; what was begun is freed when it drains
 	}
-	tail, err := s.copyBody(f, rep.body, w, head.Length)
+	tail, err := s.copyBody(f, f.reply.body, w, head.Length)
 	if err != nil {
 		s.counts.error(err)
 		f.body.end(err)

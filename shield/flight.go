@@ -3,7 +3,6 @@ package shield
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,17 +20,23 @@ import (
 //
 // A flight is listed while newcomers may join it. Everyone in it holds a seat.
 type flight struct {
-	key   keying.Key
-	req   *policy.Request // the request that is forwarded
-	epoch uint64          // of the purges, noted before anything is asked
-	alone bool            // nobody waits with it before its headers
-	body  *body
+	key    keying.Key
+	req    *policy.Request // the request that is forwarded
+	epoch  uint64          // of the purges, noted before anything is asked
+	alone  bool            // nobody waits with it before its headers
+	detail string          // why it goes alone, for people who debug
+	body   *body
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
 	ready chan struct{} // closed when out is set
 	out   outcome       // read only after ready
+
+	// The function's own until it has ended; what is left then goes when the flight
+	// drains.
+	stored Object // what is to be validated, or answered with
+	reply  *reply // of the origin
 
 	// Guarded by flights.mu.
 	listed    bool
@@ -53,18 +58,17 @@ const (
 	failed  outcomeKind = iota // err for everyone
 	sharing                    // head, and the body as it comes
 	object                     // head, and whole or held: a stored response
-	passing                    // head and pass for the leader, nothing for others
+	passing                    // head and the flight's reply for the leader, nothing for others
 )
 
 type outcome struct {
 	kind     outcomeKind
 	err      error
 	head     *rfc9111.Response
-	whole    []byte        // of an object in memory
-	held     Object        // of one that is not; closed when the flight drains
-	pass     io.ReadCloser // closed when the flight drains
-	onError  bool          // the object is stale, and there only because the origin failed
-	asked    bool          // the origin was asked
+	whole    []byte // of an object in memory
+	held     Object // of one that is not: the flight's stored
+	onError  bool   // the object is stale, and there only because the origin failed
+	asked    bool   // the origin was asked
 	decision rfc9111.Decision
 }
 
@@ -108,15 +112,16 @@ func newFlights(opts *Options, purges *Purges) *flights {
 
 // ticket is what a client joins with.
 type ticket struct {
-	req   *policy.Request
-	known []rfc9111.Selection // selections by which the key's variants are told apart
-	alone bool                // waits for nobody
+	req    *policy.Request
+	known  []rfc9111.Selection // selections by which the key's variants are told apart
+	alone  bool                // waits for nobody
+	detail string              // why
 }
 
 // join takes a seat in a flight that answers the ticket, or starts one; then
 // started is true and the caller must run it.
 //
-// The racy interleaving that the second look into the store answers, in fill.go:
+// The racy interleaving that the second look into the store answers, in fly.go:
 //
 //  1. A looks into the store and finds nothing.
 //  2. B's flight for the same key stores its response and leaves the table.
@@ -150,8 +155,8 @@ func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started boo
 	return s, started, nil
 }
 
-// startUnless starts a refresh, a flight without seats, unless one is listed that answers the
-// ticket or there are too many.
+// startUnless starts a refresh, a flight without seats, unless one is listed that
+// answers the ticket or there are too many.
 func (t *flights) startUnless(base context.Context, k ticket) *flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,6 +183,7 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		req:    k.req,
 		epoch:  t.purges.Current(),
 		alone:  k.alone,
+		detail: k.detail,
 		body:   newBody(t.opts, &t.memory),
 		ready:  make(chan struct{}),
 		wanted: !k.alone,
@@ -220,6 +226,8 @@ func (t *flights) findLocked(k ticket) *flight {
 	slot := slices.Clone(t.slots[k.req.Keyed.Key.Bytes()])
 	known := k.known
 	for _, f := range slot {
+		// Of what it fetches nothing is known yet but the key. A rule that names
+		// responses by anything else has to count here as a match.
 		if t.purges.Purged(f.key, &rfc9111.Response{Epoch: f.epoch}) {
 			t.barLocked(f)
 			continue
@@ -374,11 +382,14 @@ func (t *flights) end(f *flight) {
 // drain frees what f holds. Nobody has a seat any more, and nobody can get one.
 func (f *flight) drain() {
 	f.cancel(errAbandoned)
-	if f.out.pass != nil {
-		_ = f.out.pass.Close()
+	if f.reply != nil {
+		_ = f.reply.body.Close()
 	}
-	if f.out.held != nil {
-		_ = f.out.held.Close()
-	}
+	f.dropStored()
 	f.body.release()
+}
+
+func (f *flight) dropStored() {
+	closeObject(f.stored)
+	f.stored = nil
 }

@@ -47,60 +47,76 @@ func (s *Shield) contain(f *flight) {
 
 // fly looks into the store once more, see flights.join, and then asks the origin.
 func (s *Shield) fly(f *flight) {
-	obj, verdict := s.find(f.req)
-	if obj != nil && verdict.Reuse == rfc9111.ReuseFresh {
+	var verdict rfc9111.Verdict
+	f.stored, verdict = s.find(f.req)
+	if f.stored != nil && verdict.Reuse == rfc9111.ReuseFresh {
 		d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
-		if s.settleObject(f, obj, obj.Response(), outcome{decision: d}) {
+		if s.settleObject(f, f.stored.Response(), outcome{decision: d}) {
 			return
 		}
-		obj = nil
 	}
-	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Forward: s.forwarded(f.req, obj, verdict)}
-	var stored *rfc9111.Response
-	if obj != nil {
-		stored = obj.Response()
-	}
-	rep, err := s.origins.send(f.ctx, f.req, forFlight(f.req, stored))
-	if s.noteOrigin(f, rep, err) {
-		if obj != nil && s.settleStale(f, obj, rep, err, d) {
+	had := f.stored != nil
+	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Forward: s.forwarded(f, verdict), Detail: f.detail}
+	head, err := s.ask(f)
+	switch {
+	case s.failed(f, head, err):
+		if s.settleStale(f, head, err, d) {
 			return
 		}
-	} else if err == nil && rep.head.Status == http.StatusNotModified {
-		if s.settleValidated(f, obj, rep, d) {
+	case err == nil && head.Status == http.StatusNotModified:
+		if s.settleValidated(f, head, d) {
 			return
 		}
 		// The 304 was not for what is stored, or that cannot be read: ask for all of it.
-		rep, err = s.origins.send(f.ctx, f.req, forFlight(f.req, nil))
-		s.noteOrigin(f, rep, err)
-	} else {
-		closeObject(obj)
+		f.dropStored()
+		head, err = s.ask(f)
+		s.failed(f, head, err)
 	}
+	f.dropStored()
 	if err != nil {
 		s.flights.settle(f, outcome{kind: failed, err: err})
 		return
 	}
-	s.receive(f, rep, d, stored != nil)
+	s.receive(f, head, d, had)
 }
 
-func (s *Shield) forwarded(req *policy.Request, obj Object, v rfc9111.Verdict) rfc9111.Forward {
+// ask asks the origin, conditionally when f has something stored.
+func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
+	var stored *rfc9111.Response
+	if f.stored != nil {
+		stored = f.stored.Response()
+	}
+	if f.reply != nil {
+		_ = f.reply.body.Close()
+	}
+	rep, err := s.origins.send(f.ctx, f.req, forFlight(f.req, stored))
+	if err != nil {
+		return nil, err
+	}
+	f.reply = rep
+	rep.head.Epoch = f.epoch
+	return s.trimmed(f.req, rep.head), nil
+}
+
+func (s *Shield) forwarded(f *flight, v rfc9111.Verdict) rfc9111.Forward {
 	switch {
-	case obj == nil && len(s.varies(req)) > 0:
-		return rfc9111.ForwardVary
-	case obj == nil:
-		return rfc9111.ForwardURIMiss
-	default:
+	case f.stored != nil:
 		return v.Forward
+	case len(s.varies(f.req)) > 0:
+		return rfc9111.ForwardVary
+	default:
+		return rfc9111.ForwardURIMiss
 	}
 }
 
-// noteOrigin says whether the origin failed, and remembers it for a moment, so
-// that neither refreshes nor requests that can do with a stale answer keep asking.
-func (s *Shield) noteOrigin(f *flight, rep *reply, err error) bool {
-	if f.ctx.Err() != nil && errors.Is(err, errAbandoned) {
+// failed says whether the origin failed, and remembers it for a moment, so that
+// neither refreshes nor requests that can do with a stale answer keep asking.
+func (s *Shield) failed(f *flight, head *rfc9111.Response, err error) bool {
+	if errors.Is(err, errAbandoned) {
 		return false
 	}
 	now := s.opts.Now()
-	if err != nil || rfc9111.FailedStatus(rep.head.Status) {
+	if err != nil || rfc9111.FailedStatus(head.Status) {
 		pause := time.Second + time.Duration(2*s.opts.Random()*float64(time.Second))
 		s.failing.remember(f.key.Digest(), now, now.Add(pause))
 		return true
@@ -109,70 +125,32 @@ func (s *Shield) noteOrigin(f *flight, rep *reply, err error) bool {
 	return false
 }
 
-// settleStale answers with obj because the origin failed, RFC 5861 4, where the
-// object's terms allow it. If not, or if obj is damaged, it is false. obj is used
-// up in every case, rep only when true.
-func (s *Shield) settleStale(f *flight, obj Object, rep *reply, err error, d rfc9111.Decision) bool {
-	if !rfc9111.UsableOnError(verdictRequest(f.req), obj.Response(), s.opts.Now()) {
-		closeObject(obj)
+// settleStale answers with what is stored because the origin failed, RFC 5861 4,
+// if there is something, its terms allow it, and it can be read.
+func (s *Shield) settleStale(f *flight, head *rfc9111.Response, err error, d rfc9111.Decision) bool {
+	if f.stored == nil || !rfc9111.UsableOnError(verdictRequest(f.req), f.stored.Response(), s.opts.Now()) {
 		return false
 	}
 	d.Use, d.Shield, d.Status = rfc9111.Stale, rfc9111.TierHit, rfc9111.StatusOK
 	if err == nil {
-		d.ForwardStatus = rep.head.Status
-		err = fmt.Errorf("%w: status %d", ErrOriginFailed, rep.head.Status)
+		d.ForwardStatus = head.Status
+		err = fmt.Errorf("%w: status %d", ErrOriginFailed, head.Status)
 	}
-	if !s.settleObject(f, obj, obj.Response(), outcome{decision: d, asked: true, onError: true, err: err}) {
+	if !s.settleObject(f, f.stored.Response(), outcome{decision: d, asked: true, onError: true, err: err}) {
 		return false
 	}
 	s.opts.Report(err)
-	if rep != nil {
-		_ = rep.body.Close()
-	}
 	return true
 }
 
-// settleObject settles f with a stored body under head. It is false when the body
-// cannot be read. obj is used up in every case.
-func (s *Shield) settleObject(f *flight, obj Object, head *rfc9111.Response, out outcome) bool {
-	out.kind, out.head = object, head
-	if head.Length <= s.opts.MemoryObject {
-		whole, err := readWhole(obj)
-		closeObject(obj)
-		if err != nil {
-			s.damaged(f.key, err)
-			return false
-		}
-		out.whole = whole
-		if !s.purges.Purged(f.key, head) {
-			s.filled(f.key, head, whole)
-		}
-	} else {
-		first := &objectBody{obj: obj, size: head.Length}
-		if err := first.open(); err != nil {
-			closeObject(obj)
-			s.damaged(f.key, err)
-			return false
-		}
-		out.held = obj
-	}
-	if !s.flights.settle(f, out) && out.held != nil {
-		closeObject(out.held)
-	}
-	return true
-}
-
-// settleValidated freshens obj by a 304, RFC 9111 4.3.4, and answers with it. It is
-// false when the 304 does not name what is stored or the body cannot be read. obj
-// and rep are used up in every case.
-func (s *Shield) settleValidated(f *flight, obj Object, rep *reply, d rfc9111.Decision) bool {
-	_ = rep.body.Close()
-	if obj == nil {
+// settleValidated freshens what is stored by a 304, RFC 9111 4.3.4, and answers
+// with it. It is false when the 304 does not name it or it cannot be read.
+func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc9111.Decision) bool {
+	if f.stored == nil {
 		return false
 	}
-	fresh, ok := rfc9111.Freshen(verdictRequest(f.req), obj.Response(), s.trimmed(f.req, rep.head), &f.req.Plan.Rules)
+	fresh, ok := rfc9111.Freshen(verdictRequest(f.req), f.stored.Response(), notModified, &f.req.Plan.Rules)
 	if !ok {
-		closeObject(obj)
 		return false
 	}
 	fresh.Epoch = f.epoch
@@ -187,7 +165,33 @@ func (s *Shield) settleValidated(f *flight, obj Object, rep *reply, d rfc9111.De
 			s.report(fmt.Errorf("%w: freshen: %w", ErrStore, err))
 		}
 	}
-	return s.settleObject(f, obj, fresh, outcome{decision: d, asked: true})
+	return s.settleObject(f, fresh, outcome{decision: d, asked: true})
+}
+
+// settleObject settles f with the stored body under head, or drops what is stored
+// when it cannot be read.
+func (s *Shield) settleObject(f *flight, head *rfc9111.Response, out outcome) bool {
+	out.kind, out.head, out.held = object, head, f.stored
+	var err error
+	if head.Length <= s.opts.MemoryObject {
+		out.held = nil
+		out.whole, err = readWhole(f.stored)
+	} else {
+		err = (&objectBody{obj: f.stored, size: head.Length}).open()
+	}
+	if err != nil {
+		f.dropStored()
+		s.damaged(f.key, err)
+		return false
+	}
+	if out.held == nil {
+		f.dropStored()
+		if !s.purges.Purged(f.key, head) {
+			s.filled(f.key, head, out.whole)
+		}
+	}
+	s.flights.settle(f, out)
+	return true
 }
 
 // shareable says whether those who waited may have a stored response too, or only

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"weir/policy"
 )
@@ -115,6 +116,25 @@ func (p *origins) dropLocked(o *origin) bool {
 	return true
 }
 
+// out says whether none of the upstreams of req's origin is up.
+func (p *origins) out(req *policy.Request, now time.Time) bool {
+	if req.Plan.Table == nil {
+		return false
+	}
+	def := req.Plan.Table.Origins[req.Origin]
+	if def == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.byName[def.Name] {
+		if sameOrigin(o.def, def) {
+			return o.out(now)
+		}
+	}
+	return false
+}
+
 // use returns the origin that req is for, as req's own table defines it. It must be
 // given back with done.
 func (p *origins) use(req *policy.Request) (*origin, error) {
@@ -201,7 +221,7 @@ func (p *origins) states() []UpstreamState {
 			for _, u := range o.upstreams {
 				all = append(all, UpstreamState{
 					Origin: o.def.Name, URL: u.def.URL, Requests: u.requests.Load(),
-					Up: !u.sick && !now.Before(u.outUntil),
+					Up: u.upLocked(now),
 				})
 			}
 			o.mu.Unlock()

@@ -28,9 +28,9 @@ func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answ
 }
 
 // passAlone forwards a request whose answer could be cached in principle, but not
-// for this request.
-func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.Verdict) (*rfc9111.Answer, error) {
-	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Status: rfc9111.StatusPass, Forward: v.Forward}
+// for this request. detail says why, for people who debug.
+func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.Verdict, detail string) (*rfc9111.Answer, error) {
+	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Status: rfc9111.StatusPass, Forward: v.Forward, Detail: detail}
 	if d.Forward == "" {
 		d.Forward = rfc9111.ForwardMiss
 	}

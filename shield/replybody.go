@@ -76,13 +76,11 @@ func (b *replyBody) Write(p []byte) (int, error) {
 
 // Close may be called while a Read is in progress, and ends it.
 func (b *replyBody) Close() error {
+	if b.unhook != nil {
+		b.unhook()
+	}
 	b.cancel(errBodyClosed)
 	err := b.src.Close()
-	b.once.Do(func() {
-		if b.unhook != nil {
-			b.unhook()
-		}
-		b.done()
-	})
+	b.once.Do(b.done)
 	return err
 }

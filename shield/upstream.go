@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -51,7 +52,7 @@ func (o *origin) pick(tried map[*upstream]bool) *upstream {
 	now := o.opts.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	u := o.richestLocked(func(u *upstream) bool { return !tried[u] && !u.sick && !now.Before(u.outUntil) })
+	u := o.richestLocked(func(u *upstream) bool { return !tried[u] && u.upLocked(now) })
 	if u == nil {
 		u = o.richestLocked(func(u *upstream) bool { return !tried[u] })
 	}
@@ -59,6 +60,14 @@ func (o *origin) pick(tried map[*upstream]bool) *upstream {
 		u.trial, u.outUntil = true, now.Add(u.penalty)
 	}
 	return u
+}
+
+func (u *upstream) upLocked(now time.Time) bool { return !u.sick && !now.Before(u.outUntil) }
+
+func (o *origin) out(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !slices.ContainsFunc(o.upstreams, func(u *upstream) bool { return u.upLocked(now) })
 }
 
 func (o *origin) richestLocked(may func(*upstream) bool) (best *upstream) {
