@@ -28,6 +28,13 @@
 // so they wait for nobody and nobody waits for them, until a stored response
 // shows that the origin permits it.
 //
+// What failures are shared. Everybody in a flight whose origin cannot be reached, is
+// silent or breaks the protocol gets that error: one failure is as good as many. An
+// error answer of the origin, such as a 503, is a response like others: whoever
+// waited asks alone, because it may not be stored, unless the route gives its status
+// a lifetime; and it is no reason to let the next ones go alone. Where something
+// stale may be used instead, the origin is left alone for a few seconds.
+//
 // What origins are told about clients. A request that is passed carries its
 // client's address in X-Forwarded-For. A request of a flight does not: its answer
 // is for everybody, and an origin that answers by address would be cached wrongly.

@@ -172,6 +172,11 @@ func overrides(name string) bool {
 // locate puts target on an upstream so that net/http writes its very bytes, or
 // says that it cannot.
 func locate(base *url.URL, target string) (*url.URL, error) {
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c == 0x7f {
+			return nil, fmt.Errorf("%w: %.200q", ErrTarget, target) // it would end the request line
+		}
+	}
 	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
 	if strings.HasPrefix(target, "//") {
 		// An opaque part that begins so would be taken for an authority.

@@ -90,8 +90,8 @@ func (o *origin) richestLocked(may func(*upstream) bool) (best *upstream) {
 
 // judge notes what came of a request: passive health.
 func (o *origin) judge(u *upstream, err error, status int) {
-	if errors.Is(err, context.Canceled) || errors.Is(err, errAbandoned) {
-		return // the client's doing
+	if err != nil && !errors.Is(err, ErrOriginUnreachable) && !errors.Is(err, ErrOriginTimeout) {
+		return // the client left, or the request itself is at fault
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -1,0 +1,60 @@
+package shield_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"weir/keying"
+	"weir/rfc9111"
+	"weir/shield"
+)
+
+// Whatever the target is, the origin sees these bytes or no request.
+func FuzzTarget(f *testing.F) {
+	for _, target := range []string{"/", "//x", "//a|b", "/a?b=%zz;c", "*", "", "/%2f..", "?", "a:b", "http://x/", "//?", "/\x00", "/\r\nX: 1"} {
+		f.Add(target)
+	}
+	s := start(f, options{})
+	s.origin.answer(always(200, "", "Cache-Control", "no-store"))
+	options := s.request("OPTIONS /")
+	f.Fuzz(func(t *testing.T, target string) {
+		if len(target) > 8<<10 {
+			return
+		}
+		req := *options
+		req.Target = target
+		before := s.origin.count()
+		r := s.fetch(context.Background(), &req)
+		switch {
+		case r.err == nil:
+			if got := s.origin.last().URL.RequestURI(); got != target {
+				t.Errorf("%q was forwarded as %q", target, got)
+			}
+		case !errors.Is(r.err, shield.ErrTarget) || s.origin.count() != before:
+			t.Errorf("%q: %v", target, r.err)
+		}
+	})
+}
+
+// A purge log may be damaged: what is not understood is refused, never skipped.
+func FuzzReplay(f *testing.F) {
+	f.Add(uint64(1), []byte("u0123456789abcdef"))
+	f.Add(uint64(2), []byte("a"))
+	f.Add(uint64(3), []byte(""))
+	f.Add(^uint64(0), []byte("u"))
+	f.Fuzz(func(t *testing.T, epoch uint64, rule []byte) {
+		log := &memoryLog{epochs: []uint64{epoch}, rules: [][]byte{rule}}
+		p, err := shield.NewPurges(log)
+		if err != nil {
+			return
+		}
+		all := string(rule) == "a"
+		if epoch > 0 && p.Purged(keying.Key{}, &rfc9111.Response{Epoch: epoch - 1}) != all {
+			t.Errorf("rule %q on another key: purged is not %v", rule, all)
+		}
+		if p.Current() != epoch {
+			t.Errorf("current epoch %d, want %d", p.Current(), epoch)
+		}
+	})
+}
