@@ -24,9 +24,9 @@ type body struct {
 	pins   []*segment // references that keep dropped segments readable
 	err    error      // why it can no longer be stored
 
-	cacheMu sync.Mutex // guards the chunk that was read last: sequential readers ask for small pieces
-	cached  int        // its index, plus 1
-	raw     []byte
+	cacheMu sync.Mutex // guards recent; not held during I/O
+	recent  []recentChunk
+	turn    int // the slot of recent to be used next
 
 	holders int // guarded by store.bodiesMu
 }
@@ -35,6 +35,18 @@ type chunkRef struct {
 	place
 	frame []byte // nil once it is committed
 }
+
+// recentChunk is a chunk that was read from disk: readers ask for small pieces of it, one after the other.
+type recentChunk struct {
+	index int
+	raw   []byte // nil in an unused slot
+}
+
+// A body that is being written may have several readers at different places, a looked-up object has one.
+const (
+	writerRecent = 4
+	readerRecent = 1
+)
 
 // readAt reads what is there. It returns io.EOF at the end of what was written so far.
 func (b *body) readAt(p []byte, off int64) (n int, err error) {
@@ -81,10 +93,13 @@ func (b *body) copyTail(p []byte, off int64) (n int, ok bool, err error) {
 // chunk returns the checked bytes of one complete chunk. They must not be changed.
 func (b *body) chunk(i int) ([]byte, error) {
 	b.cacheMu.Lock()
-	defer b.cacheMu.Unlock()
-	if b.cached == i+1 {
-		return b.raw, nil
+	for _, c := range b.recent {
+		if c.raw != nil && c.index == i {
+			b.cacheMu.Unlock()
+			return c.raw, nil
+		}
 	}
+	b.cacheMu.Unlock()
 	b.mu.RLock()
 	ref := b.refs[i]
 	b.mu.RUnlock()
@@ -100,8 +115,15 @@ func (b *body) chunk(i int) ([]byte, error) {
 		b.store.damage(ref.place, err)
 		return nil, fmt.Errorf("%w: segment %d position %d: %w", ErrDamaged, ref.seg, ref.at, err)
 	}
-	b.cached, b.raw = i+1, raw
+	b.remember(i, raw)
 	return raw, nil
+}
+
+func (b *body) remember(i int, raw []byte) {
+	b.cacheMu.Lock()
+	b.recent[b.turn] = recentChunk{i, raw}
+	b.turn = (b.turn + 1) % len(b.recent)
+	b.cacheMu.Unlock()
 }
 
 // fetch reads a frame from its segment.

@@ -38,17 +38,24 @@ type packedHead struct {
 
 func (s *Store) run() {
 	defer close(s.done)
+	s.makeRoom() // the budget may be smaller than it was
 	for {
+		if s.evicting != nil && s.nearLimit(s.evicting.left+(1+carryRate)*int64(s.opts.GroupBytes)) {
+			s.round(nil, 1) // what is new waits until what is old is out of the way
+			continue
+		}
 		ops, more := s.queue.take(s.evicting != nil)
 		if !more {
 			break
 		}
-		s.round(ops)
+		s.round(ops, carryRate)
 	}
 	s.shutdown()
 }
 
-func (s *Store) round(ops []op) {
+// round does ops, and carries over that many groups' worth.
+func (s *Store) round(ops []op, groups int) {
+	s.failed = nil
 	var waiting []chan error
 	for i := range ops {
 		if ops[i].kind == opSync {
@@ -58,11 +65,11 @@ func (s *Store) round(ops []op) {
 		s.pack(&ops[i])
 	}
 	if s.evicting != nil {
-		s.carry(carryRate * s.opts.GroupBytes)
+		s.carry(groups * s.opts.GroupBytes)
 	}
-	err := s.flush()
+	_ = s.flush()
 	for _, w := range waiting {
-		w <- err
+		w <- s.failed
 	}
 	s.makeRoom()
 }
@@ -81,13 +88,25 @@ func (s *Store) pack(o *op) {
 		}
 	case opHead:
 		if err = s.packHead(o); err != nil {
-			o.body.fail(err)
-			s.index.removePending(o.pend)
-			o.body.unhold()
-			s.stats.refused.Add(1)
+			s.refuse(o, err)
 		}
 	case opDelete:
 		s.packGone(line{kind: lineGoneWhole, digest: o.digest, seq: s.nextSeq()})
+	}
+}
+
+// refuse is for an object that cannot be packed. A new head whose body was just dropped must not leave the old
+// head in sight.
+func (s *Store) refuse(o *op, err error) {
+	o.body.fail(err)
+	s.index.removePending(o.pend)
+	o.body.unhold()
+	s.stats.refused.Add(1)
+	if o.fresh && errors.Is(err, ErrDropped) {
+		if e, ok := s.index.get(o.pend.digest, o.pend.sel); ok {
+			s.index.drop(o.pend.digest, o.pend.sel, e)
+			s.packGone(line{kind: lineGone, digest: o.pend.digest, sel: o.pend.sel, seq: s.nextSeq()})
+		}
 	}
 }
 
@@ -159,13 +178,15 @@ func (s *Store) packHead(o *op) error {
 		return err
 	}
 	s.choose(o)
+	if o.fresh && s.evicting != nil && b.uses(s.evicting.seg.id) {
+		if err := s.rescue(b); err != nil {
+			return err
+		}
+	}
 	live, exists := s.index.get(o.pend.digest, o.pend.sel)
 	if l := s.laneOf(live.seg); exists && l != b.lane && l < lanes {
 		// The new record may leave its lane before the old one leaves the other.
 		s.packGoneIn(l, line{kind: lineGone, digest: o.pend.digest, sel: o.pend.sel, seq: s.nextSeq()})
-	}
-	if s.evicting != nil && b.uses(s.evicting.seg.id) {
-		return ErrDropped // a freshened head over chunks that are on their way out
 	}
 	h := packedHead{pend: o.pend}
 	return s.appendHead(b, o.head, o.index, o.frame, o.pend.sel, h, expiry(o.pend.resp))
@@ -363,6 +384,7 @@ func (s *Store) stalled() bool {
 }
 
 func (s *Store) stall(err error) {
+	s.failed = errors.Join(s.failed, err)
 	s.stats.failures.Add(1)
 	if s.stalledUntil.Swap(s.opts.Now().Add(stallTime).UnixNano()) == 0 {
 		s.report(fmt.Errorf("storing stops, serving goes on: %w", err))

@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"fmt"
 	"os"
 	"slices"
 )
@@ -9,6 +10,7 @@ import (
 type eviction struct {
 	seg     *segment
 	backlog []victim
+	left    int64   // bytes that are still to be carried over, more or less
 	move    *moving // the object that is being copied
 }
 
@@ -18,6 +20,8 @@ type moving struct {
 	head *head
 	body *body
 	next int // chunk to look at
+
+	first bool // the first chunk is on the move: once for each time the whole object is carried over
 }
 
 const (
@@ -38,9 +42,9 @@ func (s *Store) makeRoom() {
 			if g == nil {
 				return
 			}
-			s.evicting = &eviction{seg: g, backlog: s.worthCarrying(g)}
+			s.evicting = s.worthCarrying(g)
 		}
-		if (len(s.evicting.backlog) > 0 || s.evicting.move != nil) && !s.stalled() && !s.nearLimit() {
+		if (len(s.evicting.backlog) > 0 || s.evicting.move != nil) && !s.stalled() && !s.nearLimit(int64(s.opts.GroupBytes)) {
 			return // the next rounds carry it
 		}
 		if s.flush() != nil {
@@ -55,10 +59,11 @@ func (s *Store) overBudget() bool {
 	return total > s.opts.MaxBytes || n > s.maxSegments
 }
 
-// nearLimit says that carrying over must end now, lest the folder outgrow its limit.
-func (s *Store) nearLimit() bool {
+// nearLimit says that the folder might outgrow its limit by n bytes more.
+func (s *Store) nearLimit(n int64) bool {
 	total, _ := s.folderSize()
-	return total+int64(4*s.opts.GroupBytes) > s.opts.MaxBytes+s.opts.SegmentBytes
+	step := s.opts.SegmentBytes / 32 // segment files grow in such steps
+	return total+n+2*step > s.opts.MaxBytes+s.opts.SegmentBytes
 }
 
 // chooseVictim picks the oldest segment of the lane that has more than its share.
@@ -102,36 +107,56 @@ func (s *Store) sealed(g *segment) bool {
 
 // worthCarrying lists what was used since it was written, in the order of the log. When that is too much, the
 // least used is left behind.
-func (s *Store) worthCarrying(g *segment) []victim {
-	var out []victim
+func (s *Store) worthCarrying(g *segment) *eviction {
+	ev := &eviction{seg: g}
 	var bytes [maxUses + 1]int64
 	now := s.opts.Now().Unix()
+	limit := s.opts.SegmentBytes * carryShare / 100
 	s.index.within(g.id, func(v victim) {
 		if v.uses > 0 && (v.expiry == 0 || int64(v.expiry) > now) {
-			out = append(out, v)
-			bytes[v.uses] += int64(v.size) * sizeUnit
+			ev.backlog = append(ev.backlog, v)
 		}
 	})
-	limit := s.opts.SegmentBytes * carryShare / 100
-	cut, sum := uint8(maxUses+1), int64(0)
-	for cut > 1 && sum+bytes[cut-1] <= limit {
+	for i := range ev.backlog {
+		bytes[ev.backlog[i].uses] += s.share(&ev.backlog[i], g)
+	}
+	cut := uint8(maxUses + 1)
+	for cut > 1 && ev.left+bytes[cut-1] <= limit {
 		cut--
-		sum += bytes[cut]
+		ev.left += bytes[cut]
 	}
 	// The class that fits only in part is taken as far as it fits.
-	out = slices.DeleteFunc(out, func(v victim) bool {
+	ev.backlog = slices.DeleteFunc(ev.backlog, func(v victim) bool {
 		if v.uses >= cut {
 			return false
 		}
-		n := int64(v.size) * sizeUnit
-		if v.uses+1 != cut || sum+n > limit {
+		n := s.share(&v, g)
+		if v.uses+1 != cut || ev.left+n > limit {
 			return true
 		}
-		sum += n
+		ev.left += n
 		return false
 	})
-	slices.SortFunc(out, func(a, b victim) int { return int(int64(a.at) - int64(b.at)) })
-	return out
+	slices.SortFunc(ev.backlog, func(a, b victim) int { return int(int64(a.at) - int64(b.at)) })
+	return ev
+}
+
+// share is about how many bytes of an object are to be copied out of g: all of them from the young lane, else
+// what lies in g if the object is spread evenly over the segments it spans.
+func (s *Store) share(v *victim, g *segment) int64 {
+	n := int64(v.size) * sizeUnit
+	if g.lane == young || v.seg == g.id {
+		return n
+	}
+	span := int64(0)
+	s.segMu.RLock()
+	for id, other := range s.segments {
+		if other.lane == g.lane && id >= v.low && id <= v.seg {
+			span++
+		}
+	}
+	s.segMu.RUnlock()
+	return n / max(span, 1)
 }
 
 // carry packs up to n bytes of what is to be carried over.
@@ -149,6 +174,7 @@ func (s *Store) carry(n int) {
 		}
 		c, done := s.stepMove(ev.move)
 		n -= c
+		ev.left = max(ev.left-int64(c), 0)
 		if done {
 			ev.move.body.unhold()
 			ev.move = nil
@@ -175,7 +201,14 @@ func (s *Store) startMove(v victim) *moving {
 	b := s.bodyOf(h)
 	b.lane, b.decided = kept, true
 	b.hold()
-	return &moving{victim: v, head: h, body: b}
+	s.evicting.left -= s.share(&v, s.evicting.seg) // was an estimate
+	for _, ref := range h.refs {
+		if s.leaving(ref) {
+			s.evicting.left += int64(ref.n)
+		}
+	}
+	first := len(h.refs) == 0 || h.refs[0].seg == s.evicting.seg.id
+	return &moving{victim: v, head: h, body: b, first: first}
 }
 
 // stepMove copies the next chunk, or the head behind the last one.
@@ -183,18 +216,13 @@ func (s *Store) stepMove(m *moving) (n int, done bool) {
 	if !s.current(&m.victim) || m.body.failure() != nil {
 		return 1, true
 	}
-	from := s.evicting.seg
 	for ; m.next < len(m.head.refs); m.next++ {
 		ref := m.head.refs[m.next]
-		if ref.seg != from.id && (from.lane == kept || s.laneOf(ref.seg) == kept) {
+		if !s.leaving(ref) {
 			continue
 		}
-		frame, err := m.body.fetch(ref)
-		if err == nil {
-			_, err = openChunk(frame, m.head.serial, m.next)
-		}
+		frame, err := s.copyOf(m.body, m.next, ref)
 		if err != nil {
-			s.damage(ref, err)
 			s.index.drop(m.digest, m.sel, m.entry)
 			return 1, true
 		}
@@ -210,6 +238,47 @@ func (s *Store) stepMove(m *moving) (n int, done bool) {
 	return s.moveHead(m, nil), true
 }
 
+// leaving says whether a chunk must be copied to keep an object of the segment that is evicted: what leaves young
+// leaves it whole.
+func (s *Store) leaving(ref place) bool {
+	from := s.evicting.seg
+	return ref.seg == from.id || from.lane == young && s.laneOf(ref.seg) == young
+}
+
+// copyOf reads a chunk's frame and checks it.
+func (s *Store) copyOf(b *body, i int, ref place) ([]byte, error) {
+	frame, err := b.fetch(ref)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := openChunk(frame, b.serial, i); err != nil {
+		s.damage(ref, err)
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return frame, nil
+}
+
+// rescue copies the chunks of a body that is about to get a new head out of the segment that is evicted.
+func (s *Store) rescue(b *body) error {
+	for i := range b.refs {
+		b.mu.RLock()
+		ref := b.refs[i]
+		b.mu.RUnlock()
+		if ref.frame != nil || !s.leaving(ref.place) {
+			continue
+		}
+		frame, err := s.copyOf(b, i, ref.place)
+		if err == nil {
+			_, err = s.packChunk(kept, b, i, frame)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	b.lane = kept
+	return nil
+}
+
 // current says whether v is still what is stored, and nothing newer is on its way.
 func (s *Store) current(v *victim) bool {
 	cur, ok := s.index.get(v.digest, v.sel)
@@ -219,7 +288,10 @@ func (s *Store) current(v *victim) bool {
 func (s *Store) moveHead(m *moving, frame []byte) int {
 	moved := packedHead{moved: &m.victim}
 	if s.evicting.seg.lane == kept {
-		moved.uses = m.uses - 1
+		moved.uses = m.uses
+		if m.first {
+			moved.uses--
+		}
 	}
 	if err := s.appendHead(m.body, m.head, m.next, frame, m.sel, moved, m.expiry); err != nil {
 		return 1

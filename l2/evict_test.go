@@ -1,8 +1,12 @@
 package l2_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"weir/l2"
 )
@@ -52,4 +56,130 @@ func TestBudget(t *testing.T) {
 	if found != st.Objects-1 {
 		t.Errorf("%d of %d objects found", found, st.Objects)
 	}
+}
+
+// filler stores n objects of 20,000 bytes that are asked for once each, and waits for their place.
+func filler(t *testing.T, s *l2.Store, from, n int) {
+	t.Helper()
+	for i := from; i < from+n; i++ {
+		put(t, s, key(t, fmt.Sprint("/filler", i)), response(20_000, "1"), content(uint64(i), 20_000))
+		if o := must(s.Lookup(key(t, fmt.Sprint("/filler", i)), nil)); o != nil {
+			_ = o.Close()
+		}
+	}
+	sync(t, s)
+}
+
+func TestLargeObjectIsCarriedSegmentBySegment(t *testing.T) {
+	dir := t.TempDir()
+	opts := l2.Options{MaxBytes: 16 << 20, SegmentBytes: 1 << 20}
+	s := open(t, dir, opts)
+	want := content(1, 3<<20)
+	large := make([]*l2.Writer, 3) // side by side, so that each segment holds a part of each
+	for i := range large {
+		large[i] = must(s.Create(key(t, fmt.Sprint("/large", i)), response(-1, "1")))
+	}
+	for part := range slices.Chunk(want, 50_000) {
+		for _, w := range large {
+			if _, err := w.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, w := range large {
+		if err := w.Commit(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 60 {
+		filler(t, s, 50*i, 50)
+		if i%5 == 0 {
+			wantBody(t, s, key(t, "/large0"), want)
+		} else if o := must(s.Lookup(key(t, "/large0"), nil)); o == nil {
+			t.Fatalf("lost after %d", i)
+		} else {
+			_ = o.Close()
+		}
+		if n := folder(t, dir); n > opts.MaxBytes+opts.SegmentBytes {
+			t.Fatalf("the folder is %d bytes", n)
+		}
+	}
+	wantMiss(t, s, key(t, "/large1"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l2.Verify(dir); err != nil || len(r.Damage) != 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Who reads an object, or one that is still being written, reads on when its segments are dropped and when the store is closed.
+func TestReadersOutliveWhatTheyRead(t *testing.T) {
+	s := open(t, t.TempDir(), l2.Options{MaxBytes: 4 << 20, SegmentBytes: 256 << 10})
+	want := content(1, 600_000)
+	put(t, s, key(t, "/read"), response(-1, "1"), want)
+	early := must(s.Lookup(key(t, "/read"), nil)) // not on disk yet
+	sync(t, s)
+	late := must(s.Lookup(key(t, "/read"), nil))
+	w := must(s.Create(key(t, "/written"), response(-1, "1")))
+	if _, err := w.Write(want); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		filler(t, s, 1000*i, 300)
+	}
+	if o := must(s.Lookup(key(t, "/read"), nil)); o != nil {
+		_ = o.Close()
+		t.Error("it was not dropped")
+	}
+	if err := w.Commit(nil); !errors.Is(err, l2.ErrDropped) {
+		t.Errorf("commit of what was dropped: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]*l2.Object{"early": early, "late": late} {
+		got := make([]byte, len(want))
+		if _, err := o.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSmallerBudget(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, l2.Options{MaxBytes: 16 << 20, SegmentBytes: 512 << 10})
+	filler(t, s, 0, 700)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, l2.Options{MaxBytes: 4 << 20, SegmentBytes: 512 << 10})
+	sync(t, s)
+	if n := folder(t, dir); n > 4<<20+512<<10 {
+		t.Errorf("the folder is %d bytes", n)
+	}
+	if st := s.Stats(); st.Objects < 100 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// What has passed all its windows and has no validator answers nothing more: it is not carried over.
+func TestExpiredObjectsAreLeftBehind(t *testing.T) {
+	s := open(t, t.TempDir(), l2.Options{MaxBytes: 4 << 20, SegmentBytes: 256 << 10})
+	resp := response(20_000, "1")
+	resp.Header.Del("Etag")
+	resp.ResponseTime = time.Now().Add(-2 * time.Hour)
+	put(t, s, key(t, "/expired"), resp, content(1, 20_000))
+	for i := range 20 {
+		if o := must(s.Lookup(key(t, "/expired"), nil)); o != nil {
+			_ = o.Close()
+		} else if i < 3 {
+			t.Fatal("dropped too early to tell")
+		}
+		filler(t, s, 20*i, 20)
+	}
+	wantMiss(t, s, key(t, "/expired"))
 }

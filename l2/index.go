@@ -1,7 +1,6 @@
 package l2
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"net/http"
 	"slices"
@@ -72,9 +71,9 @@ func newIndex() *index {
 // hash is seeded, because clients choose keys.
 func (x *index) hash(d keying.Digest) uint64 { return maphash.Bytes(x.seed, d[:]) }
 
-func (x *index) shard(d keying.Digest) *shard {
-	return &x.shards[binary.LittleEndian.Uint16(d[:])%shardCount]
-}
+func (x *index) shard(d keying.Digest) *shard { return &x.shards[shardOf(d)] }
+
+func shardOf(d keying.Digest) int { return int(d[0]) % shardCount }
 
 func (s *shard) entryLocked(i uint32) *entry { return &s.slab[i/pageLen][i%pageLen] }
 

@@ -85,10 +85,11 @@ func (s *Store) openObject(key keying.Key, e entry) (*Object, error) {
 	}
 	b := s.bodyOf(h)
 	if chunk != nil {
-		if b.raw, err = openChunk(chunk, h.serial, 0); err != nil {
+		raw, err := openChunk(chunk, h.serial, 0)
+		if err != nil {
 			return nil, err
 		}
-		b.cached = 1
+		b.remember(0, raw)
 	}
 	b.hold()
 	if err := b.pinAll(); err != nil {
@@ -121,7 +122,7 @@ func readHead(g *segment, e entry, withChunk bool) (chunk []byte, h *head, err e
 func (s *Store) bodyOf(h *head) *body {
 	b := &body{
 		store: s, serial: h.serial, chunkSize: int(h.chunkSize), length: h.length,
-		refs: make([]chunkRef, len(h.refs)),
+		refs: make([]chunkRef, len(h.refs)), recent: make([]recentChunk, readerRecent),
 	}
 	for i, r := range h.refs {
 		b.refs[i].place = r
@@ -180,7 +181,7 @@ func (s *Store) Freshen(key keying.Key, resp *rfc9111.Response) error {
 		whole.Length = b.length
 		resp = &whole
 	}
-	return s.publish(key, resp, op{kind: opHead, body: b})
+	return s.publish(key, resp, op{kind: opHead, body: b, fresh: true})
 }
 
 // currentBody returns the body of a stored variant, held.

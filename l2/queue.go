@@ -23,6 +23,7 @@ type op struct {
 	index  int
 	frame  []byte
 	large  bool
+	fresh  bool // a new head over a body that is stored
 	head   *head
 	pend   *pending
 	digest keying.Digest

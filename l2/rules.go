@@ -138,7 +138,11 @@ func (l *Log) put(rules [][]byte) error {
 func (l *Log) Replay(fn func(epoch uint64, rule []byte) error) error {
 	return guard(func() error {
 		return l.db.View(func(tx *bolt.Tx) error {
-			return tx.Bucket(bucketRules).ForEach(func(k, v []byte) error {
+			b := tx.Bucket(bucketRules)
+			if b == nil {
+				return fmt.Errorf("%w: no rules in it", ErrForeign)
+			}
+			return b.ForEach(func(k, v []byte) error {
 				if len(v) < 16 || binary.BigEndian.Uint64(v) != xxhash.Sum64(v[8:]) {
 					return fmt.Errorf("%w: rule %x", ErrDamaged, k)
 				}

@@ -34,7 +34,7 @@ var (
 // Options of a store. The zero value is usable.
 type Options struct {
 	MaxBytes     int64            // budget of the folder; 10 GiB
-	SegmentBytes int64            // of one segment file; MaxBytes/32, but 4 MiB to 256 MiB
+	SegmentBytes int64            // of one segment file; MaxBytes/64, but 4 MiB to 128 MiB
 	MaxObject    int64            // longest body; MaxBytes/2
 	GroupBytes   int              // bytes that are committed together; 2 MiB
 	GroupDelay   time.Duration    // how long they may wait for each other, at most 100 ms; 50 ms
@@ -58,7 +58,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("%w: a budget of %d bytes is less than %d", ErrOptions, o.MaxBytes, minBudget)
 	}
 	if o.SegmentBytes == 0 {
-		o.SegmentBytes = min(max(o.MaxBytes/32, min(4<<20, o.MaxBytes/8), minSegment), 256<<20)
+		o.SegmentBytes = min(max(o.MaxBytes/64, min(4<<20, o.MaxBytes/8), minSegment), 128<<20)
 	}
 	if o.SegmentBytes < minSegment || o.SegmentBytes > min(maxSegment, o.MaxBytes/4) {
 		return o, fmt.Errorf("%w: segments of %d bytes, allowed are %d to a quarter of the budget and %d",
@@ -76,7 +76,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.GroupBytes < 0 || o.GroupDelay < 0 || o.GroupDelay > maxDelay {
 		return o, fmt.Errorf("%w: groups of %d bytes or %v", ErrOptions, o.GroupBytes, o.GroupDelay)
 	}
-	o.GroupBytes = min(o.GroupBytes, int(o.SegmentBytes/32))
+	o.GroupBytes = min(o.GroupBytes, max(int(o.SegmentBytes/32), 64<<10), int(o.SegmentBytes/8))
 	if o.GroupDelay == 0 {
 		o.GroupDelay = 50 * time.Millisecond
 	}
@@ -116,6 +116,7 @@ type Store struct {
 	owed     []line
 	seq      uint64
 	nextID   uint32
+	failed   error // what went wrong in this round
 
 	stats        counters
 	stalledUntil atomic.Int64 // Unix nanoseconds; 0 is not
@@ -193,13 +194,12 @@ func (s *Store) Close() error {
 
 // shutdown is the committer's last act.
 func (s *Store) shutdown() {
-	if s.evicting != nil {
-		s.carry(int(s.opts.SegmentBytes))
-		if s.flush() == nil && !s.stalled() {
-			s.dropSegment()
-		}
+	for s.evicting != nil {
+		s.carry(s.opts.GroupBytes)
+		_ = s.flush() // reported
+		s.makeRoom()
 	}
-	_ = s.flush() // reported
+	_ = s.flush()
 	for l := range lanes {
 		s.retire(l)
 	}
@@ -211,6 +211,13 @@ func (s *Store) release() error {
 	if s.rules != nil {
 		err = s.rules.Close()
 	}
+	s.bodiesMu.Lock()
+	for b := range s.bodies {
+		for _, g := range s.segments {
+			b.losing(g)
+		}
+	}
+	s.bodiesMu.Unlock()
 	s.segMu.Lock()
 	for id, g := range s.segments {
 		delete(s.segments, id)

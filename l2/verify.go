@@ -1,7 +1,11 @@
 package l2
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 )
 
 // Report is what Verify found.
@@ -43,7 +47,27 @@ func Verify(dir string) (Report, error) {
 		r.checkFrames(g)
 	}
 	r.checkObjects(s)
+	if err := checkRules(dir); err != nil {
+		r.Damage = append(r.Damage, Damage{Where: filepath.Join(dir, logName), What: err.Error()})
+	}
 	return r, nil
+}
+
+// checkRules reads the rule log. A folder that never had one is fine.
+func checkRules(dir string) error {
+	path := filepath.Join(dir, logName)
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := checkFile(path); err != nil {
+		return err
+	}
+	db, err := openDatabase(path, 0, true)
+	if err != nil {
+		return err
+	}
+	l := &Log{db: db}
+	return errors.Join(l.Replay(func(uint64, []byte) error { return nil }), l.Close())
 }
 
 // checkFrames walks the log of a segment, dead records included.
@@ -55,7 +79,7 @@ func (r *Report) checkFrames(g *segment) {
 			continue
 		}
 		for at := 0; at+frameHeader <= len(buf) && buf[at+8] != 0; {
-			n := frameHeader + int(uint32(buf[at+9])|uint32(buf[at+10])<<8|uint32(buf[at+11])<<16|uint32(buf[at+12])<<24)
+			n := frameHeader + int(binary.LittleEndian.Uint32(buf[at+9:]))
 			if n > len(buf)-at {
 				r.add(g, b.at+uint32(at), errTruncated)
 				break

@@ -31,7 +31,7 @@ func (s *Store) Create(key keying.Key, resp *rfc9111.Response) (*Writer, error) 
 	case resp.Length > s.opts.MaxObject:
 		return nil, fmt.Errorf("body of %d bytes: %w", resp.Length, ErrTooLarge)
 	}
-	b := &body{store: s, serial: rand.Uint64(), chunkSize: s.chunkSize}
+	b := &body{store: s, serial: rand.Uint64(), chunkSize: s.chunkSize, recent: make([]recentChunk, writerRecent)}
 	b.hold()
 	return &Writer{store: s, key: key, resp: resp, body: b, try: compressible(resp.Header)}, nil
 }
