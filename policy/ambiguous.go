@@ -32,13 +32,16 @@ func suspicious(path string) bool {
 func plainly(path string) string { return withoutDots(decode(path, unreserved)) }
 
 // laxly reads path as the most forgiving origins do: everything decoded, twice,
-// path parameters cut off, backslashes taken for slashes, runs of slashes for one.
+// path parameters and what follows a control byte cut off, spaces at the end
+// trimmed, backslashes taken for slashes, runs of slashes for one.
 func laxly(path string) string {
 	path = decode(decode(path, anyByte), anyByte)
 	path = strings.ReplaceAll(path, `\`, "/")
-	if cut := strings.IndexAny(path, "?#\x00"); cut >= 0 {
+	ends := func(r rune) bool { return r < ' ' || r == 0x7f || r == '?' || r == '#' }
+	if cut := strings.IndexFunc(path, ends); cut >= 0 {
 		path = path[:cut]
 	}
+	path = strings.TrimRight(path, " ")
 	segments := strings.Split(path, "/")
 	kept := segments[:1] // what stands before the first slash: nothing
 	for i, s := range segments[1:] {

@@ -48,6 +48,11 @@ func TestAmbiguous(t *testing.T) {
 		"/account%3fx.css":              true,
 		"/account%23x.css":              true,
 		"/account%00x.css":              true,
+		"/account%0a":                   true, // "$" of a pattern matches before it
+		"/account%250Ax.css":            true,
+		"/account%09":                   true,
+		"/account%20":                   true,
+		"/account%20x":                  false,
 		"/account/.":                    false, // it is /account/
 		"/projects/a%2Fb":               true,  // to some origins a page of another kind
 		"/static/..%2f..%2f..%2fadmin/": true,
