@@ -22,6 +22,13 @@ const (
 	MaxHeaders     = 100
 )
 
+// maxHops is how many nodes a request may have come through, RFC 9110 7.6.3. An
+// origin whose address leads back here would have them go round until their heads
+// are too long, thousands of times each.
+const maxHops = 8
+
+var refuseLoop = refusal(508, "loop", "The request has been here too often.", "An origin in the policy leads back to this node.")
+
 // admit checks the request and turns it into what tiers are asked with. It
 // returns nil and no error for OPTIONS *, which is not the origin's.
 func (x *exchange) admit() (*policy.Request, error) {
@@ -93,6 +100,9 @@ func checkHead(r *http.Request) *fault {
 	}
 	if size > MaxHeaderBytes {
 		return refuseLongHead
+	}
+	if strings.Count(strings.Join(r.Header["Via"], ","), via) >= maxHops {
+		return refuseLoop
 	}
 	if expect := r.Header["Expect"]; len(expect) > 0 && (len(expect) > 1 || !strings.EqualFold(expect[0], "100-continue")) {
 		return refuseExpect

@@ -171,6 +171,7 @@ func TestHeads(t *testing.T) {
 		{"expect in capitals", []string{"POST /", "Expect: 100-Continue", "Content-Length: 1", "body=x"}, 200, ""},
 		{"expect more", []string{"POST /", "Expect: 100-continue, tea", "Content-Length: 1", "body=x"}, 417, "bad-expect"},
 		{"expect something", []string{"GET /", "Expect: tea"}, 417, "bad-expect"},
+		{"round and round", []string{"GET /", "Via: 1.1 weir, 1.1 weir, 1.1 cdn, 1.1 weir, 1.1 weir", "Via: 1.1 weir, 1.1 weir, 1.1 weir, 1.1 weir"}, 508, "loop"},
 		{"expect twice", []string{"GET /", "Expect: 100-continue", "Expect: 100-continue"}, 417, "bad-expect"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
