@@ -153,10 +153,11 @@ func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Ans
 // be when it is whole. A body of unknown length is taken to be a small one, as
 // most are: the answer's head leaves before its end is known.
 func (t *Tier) keeps(below *rfc9111.Answer) bool {
+	d := &below.Decision
 	switch {
-	case below.Decision.Stored:
+	case d.Stored, d.Use == rfc9111.Miss && d.Status == rfc9111.StatusOK: // the latter when only the tier below has no room
 		return below.Head.Length <= t.opts.MaxObject
-	case below.Decision.Use == rfc9111.Hit, below.Decision.Use == rfc9111.Stale:
+	case d.Use == rfc9111.Hit, d.Use == rfc9111.Stale:
 		return below.Bytes != nil && int64(len(below.Bytes)) <= t.opts.MaxObject
 	default:
 		return false
