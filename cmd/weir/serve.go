@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"weir/l1"
 )
 
 // serveCommand runs a node.
@@ -16,7 +18,7 @@ type serveCommand struct {
 	Demo   bool   `group:"source" help:"Cache a small built-in origin, and print requests to try."`
 
 	Listen       address       `group:"traffic" default:":8080" help:"Where clients are served."`
-	Region       string        `group:"traffic" default:"local" help:"Name of this node's region, in cache-status and via."`
+	Region       string        `group:"traffic" default:"local" help:"Name of this node's region, in cache-status and metrics."`
 	DrainTimeout time.Duration `group:"traffic" default:"10s" help:"How long a stopping node lets running responses finish."`
 
 	Data   string `group:"tiers" placeholder:"\"weir-data\"" help:"Folder of the disk tier. With --demo, weir-demo-data by default."`
@@ -82,8 +84,8 @@ or see it work first:  weir serve --demo`}
 			fmt.Errorf("--admin %s can be reached from other machines and has no --admin-token", c.Admin),
 			"Whoever reaches the admin listener can read and change this node.\nSet WEIR_ADMIN_TOKEN, or listen on loopback: --admin 127.0.0.1:8081",
 		}
-	case c.L1Size <= 0:
-		return errors.New("--l1-size must be more than 0")
+	case c.L1Size < l1.MinBytes:
+		return fmt.Errorf("--l1-size must be at least %v", size(l1.MinBytes))
 	case c.L2Size <= 0:
 		return errors.New("--l2-size must be more than 0")
 	case c.DrainTimeout < 0:
