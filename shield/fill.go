@@ -43,7 +43,8 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	head.Header.Del("Age") // it is in the terms
 	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
 	small := s.opts.Listener != nil && head.Length <= s.opts.MemoryObject
-	c := claim{selection: head.Selection, wanted: s.store != nil || small, open: shareable(head)}
+	wanted := (s.store != nil || small) && !s.purges.Purged(f.key, head)
+	c := claim{selection: head.Selection, wanted: wanted, open: shareable(head)}
 	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
 		s.letGo(f, head, d)
@@ -101,7 +102,7 @@ func (s *Shield) avoid(req *policy.Request) {
 func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	defer func() { _ = f.reply.body.Close() }()
 	var w Writer
-	if s.store != nil {
+	if s.store != nil && !s.purges.Purged(f.key, head) {
 		var err error
 		if w, err = s.store.Create(f.key, head); err != nil {
 			w = nil

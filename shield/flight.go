@@ -273,17 +273,20 @@ type claim struct {
 func (t *flights) claim(f *flight, c claim) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	slot := t.slots[f.key.Bytes()]
-	for _, o := range slot {
-		if o != f && o.claimed && o.selection == c.selection {
-			return false
+	// One that a purge has overtaken shares what it has with those who came before,
+	// whoever fetches the same now.
+	if slot := t.slots[f.key.Bytes()]; !f.barred {
+		for _, o := range slot {
+			if o != f && o.claimed && o.selection == c.selection {
+				return false
+			}
 		}
-	}
-	if f.alone && !f.barred {
-		if len(slot) >= t.opts.MaxVariants {
-			return false
+		if f.alone {
+			if len(slot) >= t.opts.MaxVariants {
+				return false
+			}
+			t.listLocked(f)
 		}
-		t.listLocked(f)
 	}
 	f.claimed, f.selection, f.open, f.wanted = true, c.selection, c.open, c.wanted
 	return true

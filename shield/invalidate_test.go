@@ -61,9 +61,18 @@ func TestPurgeDuringFill(t *testing.T) {
 			go func() { before <- many(3, func(int) result { return s.get("/") }) }()
 			synctest.Wait()
 			s.purge("/")
-			s.origin.answer(always(200, "new", "Cache-Control", cacheable))
-			s.get("/").want(t, "new", rfc9111.Miss, rfc9111.StatusOK)
+			later := feed() // both are under way at the same time
+			s.origin.answer(func(*http.Request) (*http.Response, error) {
+				return respondWith(200, later.r, -1, "Cache-Control", cacheable), nil
+			})
+			after := make(chan result)
+			go func() { after <- s.get("/") }()
+			synctest.Wait()
 			close(release)
+			synctest.Wait()
+			_, _ = later.w.Write([]byte("new"))
+			_ = later.w.Close()
+			(<-after).want(t, "new", rfc9111.Miss, rfc9111.StatusOK)
 			go func() {
 				_, _ = f.w.Write([]byte("old"))
 				_ = f.w.Close()
