@@ -34,6 +34,19 @@ func FuzzTOC(f *testing.F) {
 	})
 }
 
+func FuzzUses(f *testing.F) {
+	f.Add(l2.SampleUses())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, in := range [][]byte{b, l2.ResealTOC(b)} {
+			if out, ok := l2.DecodeUses(in); ok {
+				if _, ok := l2.DecodeUses(out); !ok {
+					t.Fatalf("%x is not stable", in)
+				}
+			}
+		}
+	})
+}
+
 func FuzzChunk(f *testing.F) {
 	f.Add(l2.SampleChunk(1, 0, []byte("short")))
 	f.Add(l2.SampleChunk(1, 0, bytes.Repeat([]byte("long enough to be compressed "), 100)))
@@ -53,6 +66,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 	}{
 		"record": {l2.SampleRecord(), func(b []byte) bool { _, ok := l2.DecodeRecord(b); return ok }},
 		"toc":    {l2.SampleTOC(), func(b []byte) bool { _, ok := l2.DecodeTOC(b, 9); return ok }},
+		"uses":   {l2.SampleUses(), func(b []byte) bool { _, ok := l2.DecodeUses(b); return ok }},
 		"chunk": {l2.SampleChunk(1, 2, []byte("some bytes")), func(b []byte) bool {
 			_, _, ok := l2.DecodeChunk(b, 1, 2)
 			return ok

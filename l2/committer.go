@@ -363,6 +363,9 @@ func (s *Store) retire(l lane) {
 		s.report(err) // it stays readable, and is slower to open
 	}
 	p.app = nil
+	if s.opts.Now().Sub(s.usesSaved) >= usesEvery {
+		s.saveUses()
+	}
 }
 
 // retireUnsealed gives up writing to a lane's segment after a failure. What was committed stays readable.

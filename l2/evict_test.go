@@ -183,3 +183,30 @@ func TestExpiredObjectsAreLeftBehind(t *testing.T) {
 	}
 	wantMiss(t, s, key(t, "/expired"))
 }
+
+// What was used before a restart is carried over after it.
+func TestUsesSurviveReopening(t *testing.T) {
+	dir := t.TempDir()
+	opts := l2.Options{MaxBytes: 4 << 20, SegmentBytes: 256 << 10}
+	s := open(t, dir, opts)
+	want := content(1, 9000)
+	put(t, s, key(t, "/used"), response(9000, "1"), want)
+	put(t, s, key(t, "/unused"), response(9000, "1"), want)
+	wantBody(t, s, key(t, "/used"), want)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, opts)
+	for i := range 80 {
+		put(t, s, key(t, fmt.Sprint("/once", i)), response(20_000, "1"), content(uint64(i), 20_000))
+	}
+	sync(t, s)
+	for s.Stats().SegmentsDropped < 4 {
+		put(t, s, key(t, fmt.Sprint("/more", s.Stats().Stored)), response(20_000, "1"), want20k)
+		sync(t, s)
+	}
+	wantBody(t, s, key(t, "/used"), want)
+	wantMiss(t, s, key(t, "/unused"))
+}
+
+var want20k = content(2, 20_000)

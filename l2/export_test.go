@@ -21,6 +21,14 @@ func DecodeTOC(b []byte, seg uint32) ([]byte, bool) {
 	return appendContents(nil, seg, c), true
 }
 
+func DecodeUses(b []byte) ([]byte, bool) {
+	u, err := decodeUses(b)
+	if err != nil {
+		return nil, false
+	}
+	return u.append(nil), true
+}
+
 func DecodeChunk(b []byte, serial uint64, index int) (raw []byte, foreign, ok bool) {
 	raw, err := openChunk(b, serial, index)
 	return raw, errors.Is(err, errIdentity), err == nil
@@ -42,6 +50,10 @@ func SampleTOC() []byte {
 			{kind: lineGoneWhole, seq: 6},
 		},
 	})
+}
+
+func SampleUses() []byte {
+	return useCounts{3: {{at: 0, uses: 1}, {at: 900, uses: 3}}}.append(nil)
 }
 
 func SampleChunk(serial uint64, index int, raw []byte) []byte {

@@ -146,7 +146,7 @@ func newEntry(seg uint32, r *record) entry {
 
 // load adds an entry while segments are read, in whatever order: the highest sequence number wins. When the
 // variant was there already, other is the segment of that record, and seq the number of the one that won.
-func (x *index) load(seg uint32, l *line) (other uint32, seq uint64) {
+func (x *index) load(seg uint32, l *line, uses uint8) (other uint32, seq uint64) {
 	s := x.shard(l.digest)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +170,9 @@ func (x *index) load(seg uint32, l *line) (other uint32, seq uint64) {
 	if n > 4*maxVariants {
 		return other, seq
 	}
-	i := s.linkLocked(l.digest, l.sel, newEntry(seg, &l.rec), before)
+	e := newEntry(seg, &l.rec)
+	e.uses = uses
+	i := s.linkLocked(l.digest, l.sel, e, before)
 	*s.seqLocked(i) = l.seq
 	return other, seq
 }

@@ -33,7 +33,8 @@ func (s *Store) load(tidy bool) error {
 		case ok:
 			ids = append(ids, id)
 			s.nextID = max(s.nextID, id+1)
-		case tidy && strings.HasSuffix(name, tempSuffix) && strings.HasPrefix(name, segmentPrefix):
+		case tidy && name == usesName+tempSuffix,
+			tidy && strings.HasSuffix(name, tempSuffix) && strings.HasPrefix(name, segmentPrefix):
 			if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
 				return err
 			}
@@ -98,10 +99,11 @@ func (s *Store) fill(found []loaded) {
 		n += len(found[i].lines)
 	}
 	s.index.reserve(n)
+	uses := s.loadUses()
 	parts := make([]filling, fillers)
 	var wg sync.WaitGroup
 	for i := range parts {
-		wg.Go(func() { parts[i].run(s, found, i) })
+		wg.Go(func() { parts[i].run(s, found, uses, i) })
 	}
 	wg.Wait()
 	missing := false
@@ -128,7 +130,7 @@ type filling struct {
 }
 
 // run loads the lines of every fillers-th shard.
-func (f *filling) run(s *Store, found []loaded, part int) {
+func (f *filling) run(s *Store, found []loaded, uses useCounts, part int) {
 	var gone []*line
 	for i := range found {
 		lines, last := found[i].lines, uint32(0)
@@ -148,7 +150,7 @@ func (f *filling) run(s *Store, found []loaded, part int) {
 			}
 			// A crash came between the commits of the two lanes. The older record must not come back when
 			// the newer one is dropped.
-			if other, seq := s.index.load(found[i].id, l); other != 0 && s.laneOf(other) != found[i].lane {
+			if other, seq := s.index.load(found[i].id, l, uses.of(found[i].id, l.rec.at)); other != 0 && s.laneOf(other) != found[i].lane {
 				f.owed = append(f.owed, line{kind: lineGone, digest: l.digest, sel: l.sel, seq: seq})
 			}
 		}

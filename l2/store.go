@@ -108,6 +108,7 @@ type Store struct {
 	reported  map[uint32]bool    // segments whose damage was told already
 	badBytes  atomic.Int64       // of files set aside
 	ruleBytes atomic.Int64
+	usesBytes atomic.Int64
 
 	// What the committer alone uses.
 	packs    [lanes]pack
@@ -117,6 +118,8 @@ type Store struct {
 	seq      uint64
 	nextID   uint32
 	failed   error // what went wrong in this round
+
+	usesSaved time.Time
 
 	stats        counters
 	stalledUntil atomic.Int64 // Unix nanoseconds; 0 is not
@@ -203,6 +206,7 @@ func (s *Store) shutdown() {
 	for l := range lanes {
 		s.retire(l)
 	}
+	s.saveUses()
 }
 
 // release closes files.
@@ -262,7 +266,7 @@ func (s *Store) folderSize() (int64, int) {
 	if info, err := os.Stat(filepath.Join(s.dir, logName)); err == nil {
 		s.ruleBytes.Store(info.Size())
 	}
-	total := s.badBytes.Load() + s.ruleBytes.Load()
+	total := s.badBytes.Load() + s.ruleBytes.Load() + s.usesBytes.Load()
 	s.segMu.RLock()
 	defer s.segMu.RUnlock()
 	for _, g := range s.segments {
