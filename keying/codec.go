@@ -26,6 +26,7 @@ const (
 	kindHeader
 	kindDevice
 	kindBrowser
+	kindConditions
 )
 
 var kindNames = [...]string{
@@ -40,6 +41,7 @@ var kindNames = [...]string{
 	kindHeader:         "header",
 	kindDevice:         "device",
 	kindBrowser:        "browser",
+	kindConditions:     "conditions",
 }
 
 func (k kind) named() bool { return k == kindCookie || k == kindHeader }
@@ -74,7 +76,7 @@ func (f Form) hasText() bool { return f == FormValue || f == FormPartition }
 
 // Part is one decoded part of a key.
 type Part struct {
-	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser"
+	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions"
 	Name  string // of the cookie or header
 	Form  Form
 	Value string // "" unless Form is FormValue or FormPartition
@@ -152,10 +154,10 @@ func decode(raw string, visit func(k kind, p Part, rest string)) error {
 
 // mayFollow is the fixed order of parts: one each of those up to destination,
 // method and body together or not at all, any number of cookies and headers, and
-// at most one device and browser.
+// at most one device, browser and conditions.
 func mayFollow(last, next kind) bool {
 	switch {
-	case next > kindBrowser:
+	case next > kindConditions:
 		return false
 	case last < kindDestination, next == kindBody, last == kindMethod:
 		return next == last+1
@@ -181,7 +183,7 @@ func decodePart(k kind, s string) (p Part, rest string, ok bool) {
 		}
 	}
 	p.Value, rest, ok = decodeText(s)
-	return p, rest, ok
+	return p, rest, ok && (k != kindConditions || p.Value != "")
 }
 
 func decodeText(s string) (text, rest string, ok bool) {

@@ -27,7 +27,9 @@ func TestParseRefuses(t *testing.T) {
 		"a part cut":                   head[:len(head)-1],
 		"a part twice":                 head + "\x05\x00",
 		"parts swapped":                "\x01\x02\x01h\x01\x04http" + head[10:],
-		"a kind that does not exist":   head + "\x0c\x00",
+		"a kind that does not exist":   head + "\x0d\x01x",
+		"conditions that are none":     head + "\x0c\x00",
+		"conditions twice":             head + "\x0c\x01x\x0c\x01x",
 		"kind zero":                    head + "\x00\x00",
 		"a method without a body":      head + "\x06\x03PUT",
 		"a body without a method":      head + "\x07\x01x",
@@ -85,6 +87,9 @@ func model(s *keying.Spec, r *keying.Request) []keying.Part {
 	}
 	if s.Browser {
 		parts = append(parts, value("browser", keying.Browser(r.Header)))
+	}
+	if s.Conditions != "" {
+		parts = append(parts, value("conditions", s.Conditions))
 	}
 	return parts
 }
@@ -157,6 +162,8 @@ func genSpec() *rapid.Generator[*keying.Spec] {
 			Headers: rapid.SliceOfN(rapid.SampledFrom([]string{"X-A", "X-B"}), 0, 2).Draw(t, "headers"),
 			Device:  rapid.Bool().Draw(t, "device"),
 			Browser: rapid.Bool().Draw(t, "browser"),
+
+			Conditions: genText.Draw(t, "conditions"),
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "cookies") {
 			c := keying.Cookie{Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "cookie")}
@@ -261,7 +268,7 @@ func TestKeysDecodeToTheirRequests(t *testing.T) {
 
 // encode writes parts down again, without the package's help.
 func encode(parts []keying.Part) string {
-	kinds := []string{"", "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser"}
+	kinds := []string{"", "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions"}
 	var b []byte
 	text := func(s string) {
 		n := len(s)

@@ -38,6 +38,11 @@ type Spec struct {
 	Headers []string // canonical field names
 	Device  bool
 	Browser bool
+
+	// Conditions name what a request must have for this spec to be used, besides its
+	// method, host and path; "" for nothing. Requests for the same URL that do not
+	// have it may be answered by another origin and stored by other rules.
+	Conditions string
 }
 
 // Cookie adds a cookie's value to the key. With partitions it adds the name of
@@ -112,6 +117,9 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 	if s.Browser {
 		keyed.Browser = Browser(r.Header)
 		b = appendText(b, kindBrowser, keyed.Browser)
+	}
+	if s.Conditions != "" {
+		b = appendText(b, kindConditions, s.Conditions)
 	}
 
 	raw := string(b)

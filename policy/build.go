@@ -354,10 +354,9 @@ func buildCondition(in source, f field) condition {
 		c.values = oneOf.values()
 	}
 	c.absent = n.get("present").isFalse()
-	expression := n.get("matches").value()
-	if expression != "" {
+	if expression := n.get("matches").value(); expression != "" {
 		c.re, _ = regexp.Compile(expression) // checked with the shape
 	}
-	c.text = strings.Join([]string{strconv.Itoa(int(in)), c.name, strconv.FormatBool(c.absent), expression, quoteAll(c.values, ",")}, "\x00")
+	c.text = c.describe()
 	return c
 }

@@ -88,6 +88,11 @@ func (c *compiler) route(n, base *node) *route {
 	}
 	merged := under(base, n.without("match").without("name"))
 	r.plan = c.plan(n.get("name").value(), merged)
+	if len(r.conditions) > 0 {
+		key := *r.plan.Key // which other routes may share
+		key.Conditions = allOf(r.conditions)
+		r.plan.Key = &key
+	}
 	if path := n.get("match").get("path"); path == nil || r.paths != nil {
 		c.placeholders(n.get("tags"), r)
 	}

@@ -84,6 +84,8 @@ func checkProduct(t *testing.T, p *policy.Plan) {
 			{Name: "unpaid", Values: []string{"free", "trial"}}, {Name: "paid", Values: []string{"pro"}},
 		}}},
 		Headers: []string{"Accept-Language"}, Device: true, Browser: true,
+		Conditions: `cookie "plan" is "free" or "trial", header "Accept" matches "(?i)text/html", ` +
+			`no cookie "session", no header "X-Preview", query "page", query "view" is "full"`,
 	}
 	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress {
 		t.Errorf("product: %+v", p)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -158,7 +159,33 @@ type condition struct {
 	absent bool     // there must be no value
 	values []string // one of them; nil: any
 	re     *regexp.Regexp
-	text   string // its canonical form, to compare conditions by
+	text   string // of describe, to compare conditions by
+}
+
+// describe names the condition, for people and for keys: equal conditions and no
+// others have the same text.
+func (c *condition) describe() string {
+	text := [...]string{inHeader: "header ", inCookie: "cookie ", inQuery: "query "}[c.in] + strconv.Quote(c.name)
+	if c.absent {
+		text = "no " + text
+	}
+	if c.re != nil {
+		text += " matches " + strconv.Quote(c.re.String())
+	}
+	if c.values != nil {
+		text += " is " + quoteAll(c.values, " or ")
+	}
+	return text
+}
+
+// allOf is one text for one set of conditions, in whatever order they are given.
+func allOf(conditions []condition) string {
+	texts := make([]string, len(conditions))
+	for i := range conditions {
+		texts[i] = conditions[i].text
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, ", ")
 }
 
 func (c *condition) holds(r *MatchRequest) bool {

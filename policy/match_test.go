@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"weir/keying"
 	"weir/policy"
 )
 
@@ -190,5 +191,54 @@ func BenchmarkMatch(b *testing.B) {
 				table.Match(r)
 			}
 		})
+	}
+}
+
+// Routes that share a URL have different origins and rules: what one stores, another
+// must not answer with.
+func TestRoutesOfOneURLShareNoKey(t *testing.T) {
+	table, err := policy.Compile("policy.json", []byte(`{
+		"origins": {"site": {"url": "http://127.0.0.1:3000"}, "beta": {"url": "http://127.0.0.1:3001"}},
+		"defaults": {"origin": "site", "key": {"excludeAllQueryParameters": true}},
+		"routes": [
+			{"name": "beta", "match": {"cookies": {"beta": "1"}}, "origin": "beta"},
+			{"name": "staff", "match": {"headers": {"x-staff": {"present": true}}}, "edge": {"forcePrivateCaching": true}},
+			{"name": "guests", "match": {"headers": {"x-staff": {"present": false}}, "query": {"guest": "1"}}},
+			{"name": "print", "match": {"query": {"view": {"oneOf": ["print", "pdf"]}}}},
+			{"name": "mobile", "match": {"headers": {"user-agent": {"matches": "Mobile"}}}},
+			{"name": "hosts", "match": {"hosts": ["example.com"], "path": "/*"}}
+		]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[keying.Key]string{}
+	bases := map[keying.Digest]bool{}
+	for route, fields := range map[string][]string{
+		"beta":   {"", "Cookie", "beta=1"},
+		"staff":  {"", "X-Staff", "1"},
+		"guests": {"?guest=1", "X-A", "1"},
+		"print":  {"?view=pdf", "X-A", "1"},
+		"mobile": {"", "User-Agent", "Mobile"},
+		"hosts":  {"", "X-A", "1"},
+	} {
+		h := http.Header{fields[1]: {fields[2]}}
+		plan, _ := table.Match(&policy.MatchRequest{
+			Method: "GET", Host: "example.com", Path: "/", RawQuery: strings.TrimPrefix(fields[0], "?"), Header: h,
+		})
+		if plan.Route != route {
+			t.Fatalf("route %s instead of %s", plan.Route, route)
+		}
+		keyed, err := plan.Key.Build(&keying.Request{Method: "GET", Scheme: "http", Host: "example.com", Target: "/" + fields[0], Header: h})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if other, ok := seen[keyed.Key]; ok {
+			t.Errorf("routes %s and %s have one key", route, other)
+		}
+		seen[keyed.Key] = route
+		bases[keyed.Key.Base()] = true
+	}
+	if len(bases) != 1 {
+		t.Errorf("%d bases: an invalidation of the URL would miss some", len(bases))
 	}
 }
