@@ -91,8 +91,8 @@ func TestOneOriginRequestForManyClients(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "99 clients wait", func() bool {
-		return node.stats().Shield.Waiters >= 99
+	eventually(t, "100 clients wait", func() bool {
+		return node.stats().Shield.Waiters == 100
 	})
 	close(release)
 	clients.Wait()
