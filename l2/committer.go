@@ -20,7 +20,6 @@ type pack struct {
 	tocN   int
 	chunks []packedChunk
 	heads  []packedHead
-	syncs  int
 }
 
 type packedChunk struct {
@@ -188,13 +187,14 @@ func (s *Store) packHead(o *op) error {
 		// The new record may leave its lane before the old one leaves the other.
 		s.packGoneIn(l, line{kind: lineGone, digest: o.pend.digest, sel: o.pend.sel, seq: s.nextSeq()})
 	}
-	h := packedHead{pend: o.pend}
-	return s.appendHead(b, o.head, o.index, o.frame, o.pend.sel, h, expiry(o.pend.resp))
+	ph := packedHead{pend: o.pend, line: line{sel: o.pend.sel, rec: record{expiry: expiry(o.pend.resp)}}}
+	return s.appendHead(b, o.head, o.index, o.frame, ph)
 }
 
-func (s *Store) appendHead(b *body, h *head, index int, frame []byte, sel rfc9111.Selection, ph packedHead, exp uint32) error {
-	bound := h.bound()
-	if _, err := s.reserve(b.lane, len(frame)+bound, lineBound(len(sel))); err != nil {
+// appendHead packs the head of a body whose other chunks are packed. ph has the selection and expiry.
+func (s *Store) appendHead(b *body, h *head, index int, frame []byte, ph packedHead) error {
+	toc := lineBound(len(ph.line.sel))
+	if _, err := s.reserve(b.lane, len(frame)+h.bound(), toc); err != nil {
 		return err
 	}
 	pre := uint32(0)
@@ -207,24 +207,23 @@ func (s *Store) appendHead(b *body, h *head, index int, frame []byte, sel rfc911
 		}
 	}
 	p := &s.packs[b.lane]
-	at := p.app.next + uint32(len(p.buf))
-	low, size := p.app.id, int64(0)
+	rec := &ph.line.rec
+	rec.at, rec.pre, rec.low = p.app.next+uint32(len(p.buf))-pre, pre, p.app.id
 	b.mu.RLock()
 	for i := range b.refs {
 		h.refs[i] = b.refs[i].place
-		low = min(low, h.refs[i].seg)
-		size += int64(h.refs[i].n)
+		rec.low = min(rec.low, h.refs[i].seg)
+		rec.size += int64(h.refs[i].n)
 	}
 	b.mu.RUnlock()
 	before := len(p.buf)
 	p.buf = h.append(p.buf)
-	n := uint32(len(p.buf) - before)
+	rec.n = uint32(len(p.buf) - before)
+	rec.size += int64(rec.n)
 	ph.seg = p.app.id
-	ph.line = line{kind: lineObject, digest: h.digest, seq: s.nextSeq(), sel: sel, rec: record{
-		at: at - pre, pre: pre, n: n, low: low, expiry: exp, size: size + int64(n),
-	}}
+	ph.line.kind, ph.line.digest, ph.line.seq = lineObject, h.digest, s.nextSeq()
 	p.lines = append(p.lines, ph.line)
-	p.tocN += lineBound(len(sel))
+	p.tocN += toc
 	p.heads = append(p.heads, ph)
 	return nil
 }

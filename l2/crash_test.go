@@ -112,6 +112,7 @@ func TestKilledWhileStoring(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+		checkFiles(t, dir)
 	}
 	r, err := l2.Verify(dir)
 	if err != nil || len(r.Damage) != 0 || r.Objects <= durable {

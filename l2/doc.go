@@ -3,5 +3,67 @@
 // It owns the segment files and their codec, checksums, the disk budget and what is dropped to keep it, recovery
 // after a crash, the verification of a folder, and the durable log of invalidation rules.
 //
+// What must always hold:
+//   - What was committed more than a group ago (GroupDelay and one sync) survives kill -9 and a power cut. What was torn is
+//     dropped.
+//   - The last write of a key and selection wins, or it is a miss: a reopened folder never shows what was replaced or
+//     deleted. A segment that is lost whole (set aside, removed by hand) takes its deletes with it; the rule
+//     log is a file of its own for that reason.
+//   - No byte leaves before the checksum of its chunk held, and the chunk and its head said that they are what was asked for.
+//     Damage is a miss, a count and a report; never a crash.
+//   - The folder is at most Options.MaxBytes and one segment, everything in it counted.
+//   - A full or failing disk stops storing, not serving.
+//
 // It must never know HTTP handlers, what is fresh, or who asks.
+//
+// # Segments
+//
+// Whoever stores hands chunks (256 KiB, zstd when it saves an eighth) and heads to one goroutine, the committer. It packs them
+// into groups, and a group is one bbolt transaction: a bucket with the group's frames in one value and its table of
+// contents in another. An object's chunks may lie in many segments; its head is always written after them. bbolt never touches the pages of a bucket
+// again that nobody opens for writing, so the frames keep their file offset from the commit on. That is why readers use
+// pread at recorded offsets for all segments, the one being written included: no page fault of a mapping ever blocks a
+// processor, no transaction is held for a reader, and a truncated file is an error rather than a fault. A segment that is
+// full gets a table of contents of the whole, and is never opened for writing again.
+//
+// Measured on 2 cores and a virtual disk that syncs about 300 MB/s (bench/l2rates): 93,600 objects of 1 KiB a second, 24,800 of 8 KiB, 6,100 of
+// 64 KiB (400 MB/s), 230 of 1 MiB (244 MB/s), synced; 1.25 bytes written for each byte of a body of 1 KiB with its head and key, 1.04 at 8 KiB, 1.01
+// above. One bbolt key for each object of 8 KiB in ascending order, the best that the plain way gave, was 34,600 a second on
+// an idle machine at 1.2. Reading whole objects: 242,000 of 1 KiB and 16,400 of 64 KiB a second, checksums included.
+//
+// # Index
+//
+// Memory holds 81 bytes an object: where its head is, how often it was used, when it has expired. Opening reads the tables
+// of contents, not the data: 1,000,000 objects in 0.26 s, after kill -9 too, since a group has its own table. Lines carry a
+// sequence number, so they may be read in any order; newest first means that an older record is mostly just skipped.
+//
+// # What is dropped
+//
+// There are two logs, young and kept, and the oldest segment of one of them is dropped whole. New objects go to young, which
+// has 15 % of the budget. What was asked for there is copied to kept before its segment is dropped; what was not leaves a
+// fingerprint, and if it comes back while that is remembered it goes to kept at once. The oldest segment of kept is dropped after
+// what was used since it was written is copied to kept's end, with one use less. Bodies longer than an eighth of young go to
+// kept directly. This is S3-FIFO (Yang et al., SOSP 2023) with whole segments. At most 75 % of a segment is copied, the most used
+// first, at three bytes for each new one, and near the limit new objects wait. Uses are kept over a restart.
+//
+// It was chosen by simulation, 32 segments, hit ratio in percent and bytes written for each byte stored:
+//
+//	                                web shop 2013-07 (1, 5, 20 %)       recommendations (1, 5, 20 %)
+//	LRU                             39.2       50.6       61.0          34.7       51.7       69.5
+//	one log, FIFO                   36.2 1.00  47.8 1.00  58.6 1.00     31.7 1.00  48.1 1.00  65.9 1.00
+//	one log, one use, carry 75 %    39.7 1.32  51.1 1.34  61.4 1.37     35.6 1.24  52.0 1.36  69.6 1.59
+//	one log, three uses, 50 %       40.7 1.39  52.1 1.45  61.9 1.46     36.7 1.32  52.6 1.48  69.4 1.49
+//	one log, three uses, 75 %       40.8 1.45  52.2 1.50  62.0 1.51     36.9 1.35  52.6 1.49  69.9 1.84
+//	the same with fingerprints      41.2 1.51  52.4 1.59  62.1 1.64     37.5 1.44  53.2 1.67  70.3 2.05
+//	two logs, no fingerprints       42.5 1.29  53.4 1.31  62.6 1.29     40.7 1.17  53.1 1.24  68.5 1.42
+//	two logs, young 5 %             41.9 1.28  53.7 1.33  62.8 1.31     41.5 1.23  55.3 1.37  69.6 1.51
+//	two logs, young 15 % (this)     43.1 1.32  53.9 1.35  62.8 1.34     41.7 1.24  55.2 1.38  70.3 1.60
+//	two logs, young 20 %            43.1 1.32  53.9 1.36  62.8 1.34     41.5 1.25  55.1 1.39  70.4 1.62
+//
+// The store itself, which pays for pages, heads and tables out of the same budget (bench/hitratio; 64 to 410 MiB,
+// so segments of 2 to 13 MiB): 41.7, 53.5, 62.3 and 41.4, 54.6, 70.1.
+//
+// Two logs have a price. A newer record may leave its log before an older one leaves the other, so whoever replaces a record of
+// the other log leaves a tombstone there, and a delete leaves one in both. Within a log the oldest goes first, so a tombstone can
+// go with its segment: nothing older is left by then.
 package l2

@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -137,7 +138,7 @@ func (s *Store) worthCarrying(g *segment) *eviction {
 		ev.left += n
 		return false
 	})
-	slices.SortFunc(ev.backlog, func(a, b victim) int { return int(int64(a.at) - int64(b.at)) })
+	slices.SortFunc(ev.backlog, func(a, b victim) int { return cmp.Compare(a.at, b.at) })
 	return ev
 }
 
@@ -286,14 +287,14 @@ func (s *Store) current(v *victim) bool {
 }
 
 func (s *Store) moveHead(m *moving, frame []byte) int {
-	moved := packedHead{moved: &m.victim}
+	moved := packedHead{moved: &m.victim, line: line{sel: m.sel, rec: record{expiry: m.expiry}}}
 	if s.evicting.seg.lane == kept {
 		moved.uses = m.uses
 		if m.first {
 			moved.uses--
 		}
 	}
-	if err := s.appendHead(m.body, m.head, m.next, frame, m.sel, moved, m.expiry); err != nil {
+	if err := s.appendHead(m.body, m.head, m.next, frame, moved); err != nil {
 		return 1
 	}
 	return m.head.bound()

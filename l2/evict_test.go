@@ -56,6 +56,10 @@ func TestBudget(t *testing.T) {
 	if found != st.Objects-1 {
 		t.Errorf("%d of %d objects found", found, st.Objects)
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkFiles(t, dir)
 }
 
 // filler stores n objects of 20,000 bytes that are asked for once each, and waits for their place.

@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -29,10 +30,12 @@ func (s *Store) load(tidy bool) error {
 	var ids []uint32
 	for _, e := range entries {
 		name := e.Name()
+		if id, ok := segmentID(strings.TrimPrefix(name, badPrefix)); ok {
+			s.nextID = max(s.nextID, id+1) // a number is never used twice, also when its file was set aside
+		}
 		switch id, ok := segmentID(name); {
 		case ok:
 			ids = append(ids, id)
-			s.nextID = max(s.nextID, id+1)
 		case tidy && name == usesName+tempSuffix,
 			tidy && strings.HasSuffix(name, tempSuffix) && strings.HasPrefix(name, segmentPrefix):
 			if err := os.Remove(filepath.Join(s.dir, name)); err != nil {
@@ -40,7 +43,7 @@ func (s *Store) load(tidy bool) error {
 			}
 		}
 	}
-	slices.SortFunc(ids, func(a, b uint32) int { return int(int64(b) - int64(a)) })
+	slices.SortFunc(ids, func(a, b uint32) int { return cmp.Compare(b, a) })
 	found, err := s.openSegments(ids, tidy)
 	if err != nil {
 		return err

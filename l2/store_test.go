@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"go.uber.org/goleak"
 
 	"weir/keying"
@@ -137,6 +138,29 @@ func folder(t testing.TB, dir string) (total int64) {
 		}
 	}
 	return total
+}
+
+// checkFiles lets bbolt check every file of a closed folder.
+func checkFiles(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range append(segments(t, dir), filepath.Join(dir, "rules.db")) {
+		db, err := bolt.Open(name, 0o600, &bolt.Options{ReadOnly: true, PreLoadFreelist: true, Timeout: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.View(func(tx *bolt.Tx) error {
+			for err := range tx.Check() {
+				t.Errorf("%s: %v", name, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func segments(t testing.TB, dir string) []string {

@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"os"
@@ -31,7 +32,7 @@ type useCount struct {
 // of returns the uses of a record.
 func (u useCounts) of(seg, at uint32) uint8 {
 	list := u[seg]
-	i, ok := slices.BinarySearchFunc(list, at, func(c useCount, at uint32) int { return int(int64(c.at) - int64(at)) })
+	i, ok := slices.BinarySearchFunc(list, at, func(c useCount, at uint32) int { return cmp.Compare(c.at, at) })
 	if !ok {
 		return 0
 	}
@@ -42,7 +43,7 @@ func (u useCounts) append(dst []byte) []byte {
 	dst = append(dst, make([]byte, 8)...)
 	dst = append(dst, usesMagic...)
 	for seg, list := range u {
-		slices.SortFunc(list, func(a, b useCount) int { return int(int64(a.at) - int64(b.at)) })
+		slices.SortFunc(list, func(a, b useCount) int { return cmp.Compare(a.at, b.at) })
 		dst = binary.AppendUvarint(dst, uint64(seg))
 		dst = binary.AppendUvarint(dst, uint64(len(list)))
 		last := uint32(0)

@@ -1,14 +1,17 @@
-// L2rates measures the disk tier alone: how fast objects of several sizes are stored and read back, how many bytes are written
-// for each byte stored, how long a folder with many small objects takes to open, and how much memory its index takes.
+// L2rates measures the disk tier alone: how fast objects of several sizes are stored and read back, how many
+// bytes are written for each byte stored, how long a folder with many small objects takes to open, and how much
+// memory its index takes.
 //
 //	go run ./bench/l2rates [-bytes 512] [-objects 1000000]
 //
-// The folders are made under TMPDIR (choose the disk to be measured; a tmpfs measures the processor) and removed afterwards.
+// The folders are made under TMPDIR (choose the disk to be measured; a tmpfs measures the processor) and removed
+// afterwards.
 //
-// How to read it: "store" is from the first Create until everything is durable, fsync included, by -writers goroutines; bodies do not
-// compress. "written" is the bytes given to write calls for each byte of a body. "read" is random look-ups of whole objects by -readers
-// goroutines from the page cache, every checksum checked; "read while storing" is the same while one goroutine stores all the time. The open time is
-// of a folder whose process was killed in the middle of a segment, the page cache warm.
+// How to read it: "store" is from the first Create until everything is durable, fsync included, by -writers
+// goroutines; bodies do not compress. "written" is the bytes given to write calls for each byte of a body. "read" is
+// random look-ups of whole objects by -readers goroutines from the page cache, every checksum checked; "read while
+// storing" is the same while one goroutine stores all the time. The open time is of a folder that was closed cleanly,
+// the page cache warm.
 package main
 
 import (
@@ -40,7 +43,8 @@ var (
 
 func main() {
 	flag.Parse()
-	fmt.Println("| body | store MB/s | store objects/s | written | read objects/s | read MB/s | read while storing, objects/s | storing meanwhile, MB/s |")
+	fmt.Println("| body | store MB/s | store objects/s | written | read objects/s | read MB/s " +
+		"| read while storing, objects/s | storing meanwhile, MB/s |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for _, size := range []int{1 << 10, 8 << 10, 64 << 10, 1 << 20} {
 		if err := rates(size); err != nil {
