@@ -31,13 +31,19 @@ func listen(ctx context.Context, what, flag string, at address) (net.Listener, e
 	return nil, failed
 }
 
-// maxConnections is how many client connections are taken at a time: half of the
-// file descriptors that the process may have, because a request can need one
-// towards the origin, and the disk tier must never run out of them.
+// maxConnections is how many client connections are taken at a time.
 func maxConnections() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 4096
 	}
-	return int(min(limit.Cur, 1<<20) / 2)
+	return connectionsWithin(min(limit.Cur, 1<<20))
+}
+
+// connectionsWithin shares out the file descriptors that the process may have. Some
+// are for files, listeners and refreshes, because the disk tier must never run out of
+// them; the rest is halved, because a client can need a connection to the origin.
+func connectionsWithin(descriptors uint64) int {
+	reserve := min(descriptors/4, 256)
+	return int(max(1, (descriptors-reserve)/2))
 }
