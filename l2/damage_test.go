@@ -374,8 +374,14 @@ func TestVerifyFindsDamage(t *testing.T) {
 
 func TestInvalidOptions(t *testing.T) {
 	for _, o := range []l2.Options{
-		{MaxBytes: -1}, {MaxBytes: 1000}, {SegmentBytes: 1}, {MaxBytes: 1 << 20, SegmentBytes: 1 << 20},
-		{MaxObject: -1}, {MaxBytes: 1 << 20, MaxObject: 1 << 20}, {GroupBytes: -1}, {GroupDelay: 1 << 40},
+		{MaxBytes: -1},
+		{MaxBytes: 1000},
+		{SegmentBytes: 1},
+		{MaxBytes: 1 << 20, SegmentBytes: 1 << 20},
+		{MaxObject: -1},
+		{MaxBytes: 1 << 20, MaxObject: 1 << 20},
+		{GroupBytes: -1},
+		{GroupDelay: 1 << 40},
 	} {
 		if _, err := l2.Open(t.TempDir(), o); !errors.Is(err, l2.ErrOptions) {
 			t.Errorf("%+v: %v", o, err)

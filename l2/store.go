@@ -143,12 +143,10 @@ func Open(dir string, opts Options) (*Store, error) {
 	s := newStore(dir, opts)
 	s.lock = lock
 	if err := s.load(true); err != nil {
-		s.release()
-		return nil, fmt.Errorf("open %s: %w", dir, err)
+		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(err, s.release()))
 	}
 	if s.rules, err = openLog(dir, s.report); err != nil {
-		s.release()
-		return nil, fmt.Errorf("open %s: %w", dir, err)
+		return nil, fmt.Errorf("open %s: %w", dir, errors.Join(err, s.release()))
 	}
 	go s.run()
 	return s, nil

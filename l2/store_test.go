@@ -325,7 +325,7 @@ func TestWriterIsReadWhileItIsWritten(t *testing.T) {
 				t.Fatalf("at %d: %d bytes, %v", at, n, err)
 			}
 		}
-		if n, err := w.ReadAt(got, int64(end)); n != 0 || err != io.EOF {
+		if n, err := w.ReadAt(got, int64(end)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Fatalf("at the end: %d, %v", n, err)
 		}
 	}

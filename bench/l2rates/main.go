@@ -15,6 +15,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -189,8 +190,11 @@ func opening(n int) error {
 	}
 	took := time.Since(start)
 	o, err := s.Lookup(key(n/2), nil)
-	if err != nil || o == nil {
-		return fmt.Errorf("first look-up: %v, %v", o, err)
+	if err != nil {
+		return err
+	}
+	if o == nil {
+		return errors.New("the first look-up found nothing")
 	}
 	first := time.Since(start)
 	_ = o.Close()
