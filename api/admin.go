@@ -70,6 +70,9 @@ func NewAdmin(opts AdminOptions) *Admin {
 	e.Logger.SetOutput(io.Discard) // failures go to our log
 	for _, rt := range a.routes() {
 		e.Add(rt.method, rt.path, a.wrap(rt))
+		if rt.method == http.MethodGet { // load balancers probe with HEAD, RFC 9110 9.1
+			e.Add(http.MethodHead, rt.path, a.wrap(rt))
+		}
 	}
 	return a
 }

@@ -66,6 +66,21 @@ func TestAdminRoutes(t *testing.T) {
 	}
 }
 
+func TestAdminProbesByHead(t *testing.T) {
+	for _, path := range []string{"/healthz", "/readyz", "/v1/stats", "/metrics"} {
+		if resp := call(t, adminOptions(), "HEAD "+path); resp.StatusCode != 200 {
+			t.Errorf("HEAD %s: %d", path, resp.StatusCode)
+		}
+	}
+	opts := adminOptions()
+	opts.Ready, opts.Token = func() error { return errors.New("draining") }, "t"
+	for path, want := range map[string]int{"/readyz": 503, "/v1/stats": 401, "/nothing": 404} {
+		if resp := call(t, opts, "HEAD "+path); resp.StatusCode != want {
+			t.Errorf("HEAD %s: %d, want %d", path, resp.StatusCode, want)
+		}
+	}
+}
+
 func TestReadiness(t *testing.T) {
 	opts := adminOptions()
 	opts.Ready = func() error { return errors.New("draining") }
