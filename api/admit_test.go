@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -348,6 +349,9 @@ func TestSplit(t *testing.T) {
 			if set != c.set {
 				t.Errorf("set-cookie %q, want %q", set, c.set)
 			}
+			if got := resp.Header.Values("Vary"); !slices.Equal(got, []string{"Cookie"}) {
+				t.Errorf("vary %q: caches in front of this node would mix the sides", got)
+			}
 		})
 	}
 }
@@ -366,7 +370,7 @@ func TestSplitKeys(t *testing.T) {
 	if asked[0].Keyed.Key == asked[1].Keyed.Key {
 		t.Error("both sides have one key")
 	}
-	if answer.Head.Header.Get("Set-Cookie") != "" {
-		t.Error("the cookie is in the stored answer")
+	if h := answer.Head.Header; h.Get("Set-Cookie") != "" || h.Get("Vary") != "" {
+		t.Errorf("the stored answer has the split's fields: %v", h)
 	}
 }

@@ -133,6 +133,9 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	browser(h, req.Plan, ans)
 	setFields(h, req.Plan)
 	out.fields(h, req, bodyLength(ans))
+	if req.Plan.Split != nil { // or a cache in front of this node would give all clients one side
+		h.Add("Vary", "Cookie")
+	}
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http would guess one
 	}
