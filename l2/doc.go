@@ -18,33 +18,37 @@
 //
 // # Segments
 //
-// Whoever stores hands chunks (256 KiB, zstd when it saves an eighth) and heads to one goroutine, the committer. It packs them
-// into groups, and a group is one bbolt transaction: a bucket with the group's frames in one value and its table of
-// contents in another. An object's chunks may lie in many segments; its head is always written after them. bbolt never touches the pages of a bucket
-// again that nobody opens for writing, so the frames keep their file offset from the commit on. That is why readers use
-// pread at recorded offsets for all segments, the one being written included: no page fault of a mapping ever blocks a
-// processor, no transaction is held for a reader, and a truncated file is an error rather than a fault. A segment that is
-// full gets a table of contents of the whole, and is never opened for writing again.
+// Whoever stores hands chunks (256 KiB, zstd when it saves an eighth) and heads to one goroutine, the committer. It
+// packs them into groups, and a group is one bbolt transaction: a bucket with the group's frames in one value and
+// its table of contents in another. An object's chunks may lie in many segments; its head is always written after
+// them. bbolt never touches the pages of a bucket again that nobody opens for writing, so the frames keep their
+// file offset from the commit on. That is why readers use pread at recorded offsets for all segments, the one being
+// written included: no page fault of a mapping ever blocks a processor, no transaction is held for a reader, and a
+// truncated file is an error rather than a fault. A segment that is full gets a table of contents of the whole, and
+// is never opened for writing again.
 //
-// Measured on 2 cores and a virtual disk that syncs about 300 MB/s (bench/l2rates): 93,600 objects of 1 KiB a second, 24,800 of 8 KiB, 6,100 of
-// 64 KiB (400 MB/s), 230 of 1 MiB (244 MB/s), synced; 1.25 bytes written for each byte of a body of 1 KiB with its head and key, 1.04 at 8 KiB, 1.01
-// above. One bbolt key for each object of 8 KiB in ascending order, the best that the plain way gave, was 34,600 a second on
-// an idle machine at 1.2. Reading whole objects: 242,000 of 1 KiB and 16,400 of 64 KiB a second, checksums included.
+// Measured on 2 cores and a virtual disk that syncs about 300 MB/s (bench/l2rates): 93,600 objects of 1 KiB a
+// second, 24,800 of 8 KiB, 6,100 of 64 KiB (400 MB/s), 230 of 1 MiB (244 MB/s), synced; 1.25 bytes written for each
+// byte of a body of 1 KiB with its head and key, 1.04 at 8 KiB, 1.01 above. One bbolt key for each object of 8 KiB,
+// in ascending order, gave at best 34,600 a second on an idle machine (284 MB/s). Reading whole objects: 242,000 of
+// 1 KiB and 16,400 of 64 KiB a second, checksums included.
 //
 // # Index
 //
-// Memory holds 81 bytes an object: where its head is, how often it was used, when it has expired. Opening reads the tables
-// of contents, not the data: 1,000,000 objects in 0.26 s, after kill -9 too, since a group has its own table. Lines carry a
-// sequence number, so they may be read in any order; newest first means that an older record is mostly just skipped.
+// Memory holds 81 bytes an object: where its head is, how often it was used, when it has expired. Opening reads the
+// tables of contents, not the data: 1,000,000 objects in 0.26 s, in 0.43 s after kill -9, while other programs used
+// the processors too. Lines carry a sequence number, so they may be read in any order; newest first means that an
+// older record is mostly just skipped.
 //
 // # What is dropped
 //
-// There are two logs, young and kept, and the oldest segment of one of them is dropped whole. New objects go to young, which
-// has 15 % of the budget. What was asked for there is copied to kept before its segment is dropped; what was not leaves a
-// fingerprint, and if it comes back while that is remembered it goes to kept at once. The oldest segment of kept is dropped after
-// what was used since it was written is copied to kept's end, with one use less. Bodies longer than an eighth of young go to
-// kept directly. This is S3-FIFO (Yang et al., SOSP 2023) with whole segments. At most 75 % of a segment is copied, the most used
-// first, at three bytes for each new one, and near the limit new objects wait. Uses are kept over a restart.
+// There are two logs, young and kept, and the oldest segment of one of them is dropped whole. New objects go to
+// young, which has 15 % of the budget. What was asked for there is copied to kept before its segment is dropped;
+// what was not leaves a fingerprint, and if it comes back while that is remembered it goes to kept at once. The
+// oldest segment of kept is dropped after what was used since it was written is copied to kept's end, with one use
+// less. Bodies longer than an eighth of young, and longer ones of unknown length, go to kept directly. This is S3-FIFO (Yang et al., SOSP 2023) with
+// whole segments. At most 75 % of a segment is copied, the most used first, at three bytes for each new one, and
+// near the limit new objects wait. Uses are kept over a restart.
 //
 // It was chosen by simulation, 32 segments, hit ratio in percent and bytes written for each byte stored:
 //
@@ -63,7 +67,7 @@
 // The store itself, which pays for pages, heads and tables out of the same budget (bench/hitratio; 64 to 410 MiB,
 // so segments of 2 to 13 MiB): 41.7, 53.5, 62.3 and 41.4, 54.6, 70.1.
 //
-// Two logs have a price. A newer record may leave its log before an older one leaves the other, so whoever replaces a record of
-// the other log leaves a tombstone there, and a delete leaves one in both. Within a log the oldest goes first, so a tombstone can
-// go with its segment: nothing older is left by then.
+// Two logs have a price. A newer record may leave its log before an older one leaves the other, so whoever replaces
+// a record of the other log leaves a tombstone there, and a delete leaves one in both. Within a log the oldest goes
+// first, so a tombstone can go with its segment: nothing older is left by then.
 package l2

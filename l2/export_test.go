@@ -2,8 +2,8 @@ package l2
 
 import "errors"
 
-// DecodeRecord, DecodeTOC and DecodeChunk are the decoders that read what a damaged disk may return. Each says whether it took the
-// bytes, and encodes what it understood once more.
+// DecodeRecord, DecodeTOC, DecodeUses and DecodeChunk are the decoders that read what a damaged disk may return. Each
+// says whether it took the bytes; all but the last encode what they understood once more.
 
 func DecodeRecord(b []byte) ([]byte, bool) {
 	h, err := decodeHead(b)
@@ -37,7 +37,10 @@ func DecodeChunk(b []byte, serial uint64, index int) (raw []byte, foreign, ok bo
 // SampleRecord, SampleTOC and SampleChunk are seeds.
 
 func SampleRecord() []byte {
-	h := head{serial: 7, chunkSize: 4096, length: 10000, key: "key", resp: []byte("resp"), refs: []place{{1, 2, 3}, {1, 5, 3}, {2, 0, 9}}}
+	h := head{
+		serial: 7, chunkSize: 4096, length: 10000, key: "key", resp: []byte("resp"),
+		refs: []place{{1, 2, 3}, {1, 5, 3}, {2, 0, 9}},
+	}
 	return h.append(nil)
 }
 

@@ -4,8 +4,8 @@
 //	go run ./bench/hitratio TRACE...
 //
 // A trace is a text file, gzipped or not, of one request a line: any string that names the object. The folder of the
-// disk tier is made under TMPDIR and removed afterwards; a tmpfs gives the same ratios without waiting for syncs. Flags: -shares in percent of the distinct
-// keys, -body in bytes.
+// disk tier is made under TMPDIR and removed afterwards; a tmpfs gives the same ratios without waiting for syncs.
+// Flags: -shares in percent of the distinct keys, -body in bytes.
 //
 // How to read it: capacity is a share of the trace's distinct keys; it makes the budget in bytes, counted as body, key and
 // head of that many objects. LRU, FIFO and Belady hold exactly as many objects as that and have no
