@@ -62,11 +62,11 @@ func TestBudget(t *testing.T) {
 	checkFiles(t, dir)
 }
 
-// filler stores n objects of 20,000 bytes that are asked for once each, and waits for their place.
+// filler stores n objects of 60,000 bytes that are asked for once each, and waits for their place.
 func filler(t *testing.T, s *l2.Store, from, n int) {
 	t.Helper()
 	for i := from; i < from+n; i++ {
-		put(t, s, key(t, fmt.Sprint("/filler", i)), response(20_000, "1"), content(uint64(i), 20_000))
+		put(t, s, key(t, fmt.Sprint("/filler", i)), response(60_000, "1"), content(uint64(i), 60_000))
 		if o := must(s.Lookup(key(t, fmt.Sprint("/filler", i)), nil)); o != nil {
 			_ = o.Close()
 		}
@@ -95,8 +95,8 @@ func TestLargeObjectIsCarriedSegmentBySegment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range 60 {
-		filler(t, s, 50*i, 50)
+	for i := range 45 {
+		filler(t, s, 17*i, 17)
 		if i%5 == 0 {
 			wantBody(t, s, key(t, "/large0"), want)
 		} else if o := must(s.Lookup(key(t, "/large0"), nil)); o == nil {
@@ -130,7 +130,7 @@ func TestReadersOutliveWhatTheyRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 4 {
-		filler(t, s, 1000*i, 300)
+		filler(t, s, 1000*i, 100)
 	}
 	if o := must(s.Lookup(key(t, "/read"), nil)); o != nil {
 		_ = o.Close()
@@ -156,7 +156,7 @@ func TestReadersOutliveWhatTheyRead(t *testing.T) {
 func TestSmallerBudget(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, l2.Options{MaxBytes: 16 << 20, SegmentBytes: 512 << 10})
-	filler(t, s, 0, 700)
+	filler(t, s, 0, 240)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestSmallerBudget(t *testing.T) {
 	if n := folder(t, dir); n > 4<<20+512<<10 {
 		t.Errorf("the folder is %d bytes", n)
 	}
-	if st := s.Stats(); st.Objects < 100 {
+	if st := s.Stats(); st.Objects < 30 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -183,7 +183,7 @@ func TestExpiredObjectsAreLeftBehind(t *testing.T) {
 		} else if i < 3 {
 			t.Fatal("dropped too early to tell")
 		}
-		filler(t, s, 20*i, 20)
+		filler(t, s, 7*i, 7)
 	}
 	wantMiss(t, s, key(t, "/expired"))
 }

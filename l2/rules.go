@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync"
@@ -81,10 +82,7 @@ func openRules(path string) (db *database, err error) {
 
 // Append adds a rule and returns when it is durable. Rules that are appended at the same time share a transaction.
 func (l *Log) Append(epoch uint64, rule []byte) error {
-	v := make([]byte, 8, 16+len(rule))
-	v = binary.BigEndian.AppendUint64(v, epoch)
-	v = append(v, rule...)
-	binary.BigEndian.PutUint64(v, xxhash.Sum64(v[8:]))
+	v := frameRule(epoch, rule)
 	l.mu.Lock()
 	if l.next == nil {
 		l.next = &batch{done: make(chan struct{})}
@@ -110,6 +108,30 @@ func (l *Log) Append(epoch uint64, rule []byte) error {
 	return b.err
 }
 
+// Rewrite replaces all rules by those of a sequence, durably and in one transaction. Appends wait until it is done, so
+// what the sequence yields must include whatever was appended before.
+func (l *Log) Rewrite(rules iter.Seq2[uint64, []byte]) error {
+	l.run.Lock()
+	defer l.run.Unlock()
+	return l.db.do(func() error {
+		return l.db.Update(func(tx *bolt.Tx) error {
+			if err := tx.DeleteBucket(bucketRules); err != nil {
+				return err
+			}
+			b, err := tx.CreateBucket(bucketRules)
+			if err != nil {
+				return err
+			}
+			for epoch, rule := range rules {
+				if err := putRule(b, frameRule(epoch, rule)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
 func (l *Log) write(rules [][]byte) error {
 	l.run.Lock()
 	defer l.run.Unlock()
@@ -119,18 +141,31 @@ func (l *Log) write(rules [][]byte) error {
 func (l *Log) put(rules [][]byte) error {
 	return l.db.Update(func(tx *bolt.Tx) error {
 		b := tx.Bucket(bucketRules)
-		b.FillPercent = 1
 		for _, v := range rules {
-			n, err := b.NextSequence()
-			if err != nil {
-				return err
-			}
-			if err := b.Put(binary.BigEndian.AppendUint64(nil, n), v); err != nil {
+			if err := putRule(b, v); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// frameRule puts a checksum before a rule and its epoch.
+func frameRule(epoch uint64, rule []byte) []byte {
+	v := make([]byte, 8, 16+len(rule))
+	v = binary.BigEndian.AppendUint64(v, epoch)
+	v = append(v, rule...)
+	binary.BigEndian.PutUint64(v, xxhash.Sum64(v[8:]))
+	return v
+}
+
+func putRule(b *bolt.Bucket, v []byte) error {
+	b.FillPercent = 1
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	return b.Put(binary.BigEndian.AppendUint64(nil, n), v)
 }
 
 // Replay calls fn for each rule in the order of Append. The rule is only valid during the call. A damaged rule ends it with an

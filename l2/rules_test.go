@@ -46,6 +46,31 @@ func TestRuleLog(t *testing.T) {
 	}
 }
 
+func TestRulesRewritten(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, l2.Options{})
+	for i := range 100 {
+		if err := s.Log().Append(uint64(i), []byte("old")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.Log().Rewrite(func(yield func(uint64, []byte) bool) {
+		_ = yield(99, []byte("kept")) && yield(7, []byte("too"))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Log().Append(100, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(replay(t, open(t, dir, l2.Options{}).Log())), "[99 kept 7 too 100 new]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 func TestRulesAppendedAtTheSameTime(t *testing.T) {
 	dir := t.TempDir()
 	l, err := l2.OpenLog(dir)

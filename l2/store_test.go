@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,6 +26,10 @@ import (
 func TestMain(m *testing.M) {
 	if child() {
 		return
+	}
+	// Each run of the model syncs a disk some hundred times. The command line can ask for more.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
