@@ -21,31 +21,63 @@ type MatchRequest struct {
 // It does not allocate unless the path has parameters or the route a regular
 // expression.
 func (t *Table) Match(r *MatchRequest) (*Plan, Params) {
-	lists := [3][]candidate{t.exact[r.Path], nil, t.general}
-	if first, ok := firstSegment(r.Path); ok {
-		lists[1] = t.byFirst[first]
+	w := t.walk(r.Path)
+	for c := w.next(); c != nil; c = w.next() {
+		switch {
+		case !c.covers(r.Path) || !c.route.accepts(r):
+		case c.pattern == nil:
+			return c.route.plan, nil
+		default:
+			return c.route.plan, c.pattern.capture(r.Path)
+		}
 	}
-	for {
-		// The lists are in the order of the routes; taking the earliest head keeps it.
-		next := -1
-		for i := range lists {
-			if len(lists[i]) > 0 && (next < 0 || lists[i][0].order < lists[next][0].order) {
-				next = i
-			}
-		}
-		if next < 0 {
-			return t.defaults, nil
-		}
-		c := &lists[next][0]
-		lists[next] = lists[next][1:]
-		if c.pattern != nil && !c.pattern.match(r.Path) || !c.route.accepts(r) {
+	return t.defaults, nil
+}
+
+// Candidates returns the plans that a GET of r's URL can get, whatever its header
+// fields: up to the first route that has no conditions on them.
+func (t *Table) Candidates(r *MatchRequest) []*Plan {
+	var plans []*Plan
+	get := *r
+	get.Method = http.MethodGet
+	w := t.walk(r.Path)
+	for c := w.next(); c != nil; c = w.next() {
+		if !c.covers(r.Path) || !c.route.reaches(&get) {
 			continue
 		}
-		if c.pattern == nil {
-			return c.route.plan, nil
+		plans = append(plans, c.route.plan)
+		if len(c.route.conditions) == 0 {
+			return plans
 		}
-		return c.route.plan, c.pattern.capture(r.Path)
 	}
+	return append(plans, t.defaults)
+}
+
+// walk goes through the candidates for a path, in the order of the routes.
+type walk struct{ lists [3][]candidate }
+
+func (t *Table) walk(path string) walk {
+	w := walk{[3][]candidate{t.exact[path], nil, t.general}}
+	if first, ok := firstSegment(path); ok {
+		w.lists[1] = t.byFirst[first]
+	}
+	return w
+}
+
+// next returns the earliest head of the lists, which are in order each.
+func (w *walk) next() *candidate {
+	next := -1
+	for i := range w.lists {
+		if len(w.lists[i]) > 0 && (next < 0 || w.lists[i][0].order < w.lists[next][0].order) {
+			next = i
+		}
+	}
+	if next < 0 {
+		return nil
+	}
+	c := &w.lists[next][0]
+	w.lists[next] = w.lists[next][1:]
+	return c
 }
 
 // candidate is one way for a route to match.
@@ -54,6 +86,8 @@ type candidate struct {
 	route   *route
 	pattern *pattern // nil: any path
 }
+
+func (c *candidate) covers(path string) bool { return c.pattern == nil || c.pattern.match(path) }
 
 // index sorts the routes' patterns into the lists that Match looks at.
 func (t *Table) index() {
@@ -89,17 +123,25 @@ type route struct {
 
 // accepts checks everything but the path.
 func (r *route) accepts(req *MatchRequest) bool {
-	if r.methods != nil && !slices.Contains(r.methods, req.Method) &&
-		(req.Method != http.MethodHead || !slices.Contains(r.methods, http.MethodGet)) {
-		return false
-	}
-	if r.hosts != nil && !slices.ContainsFunc(r.hosts, func(h hostPattern) bool { return h.match(req.Host) }) {
+	if !r.reaches(req) {
 		return false
 	}
 	for i := range r.conditions {
 		if !r.conditions[i].holds(req) {
 			return false
 		}
+	}
+	return true
+}
+
+// reaches checks method and host.
+func (r *route) reaches(req *MatchRequest) bool {
+	if r.methods != nil && !slices.Contains(r.methods, req.Method) &&
+		(req.Method != http.MethodHead || !slices.Contains(r.methods, http.MethodGet)) {
+		return false
+	}
+	if r.hosts != nil && !slices.ContainsFunc(r.hosts, func(h hostPattern) bool { return h.match(req.Host) }) {
+		return false
 	}
 	return true
 }

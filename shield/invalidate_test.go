@@ -187,6 +187,27 @@ func TestRoutesThatStoreNothingNeedNoRules(t *testing.T) {
 	}
 }
 
+// Which route stored a page can depend on more than its URL, and each route can
+// have a query rule of its own.
+func TestUnsafeMethodsReachEveryRouteOfAURL(t *testing.T) {
+	s := start(t, options{policy: `{"origins": {"o": {"url": "http://origin.test"}}, "defaults": {"origin": "o"},
+		"routes": [
+			{"name": "beta", "match": {"path": "/bi", "cookies": {"beta": "1"}}, "key": {"excludeAllQueryParameters": true}},
+			{"name": "plain", "match": {"path": "/bi"}, "key": {"excludeQueryParameters": ["utm"]}}]}`})
+	s.origin.answer(always(200, "old", "Cache-Control", "max-age=600"))
+	pages := func() [2]string {
+		return [2]string{s.get("/bi?x=1", "Cookie", "beta=1").body, s.get("/bi?x=1&utm=mail").body}
+	}
+	if got, want := pages(), [2]string{"old", "old"}; got != want {
+		t.Fatalf("%q, want %q", got, want)
+	}
+	s.get("POST /bi?x=1")
+	s.origin.answer(always(200, "new", "Cache-Control", "max-age=600"))
+	if got, want := pages(), [2]string{"new", "new"}; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 // slowLog acknowledges when it is told to.
 type slowLog struct {
 	memoryLog

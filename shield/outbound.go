@@ -82,7 +82,7 @@ func (out *outgoing) address(req *policy.Request) {
 			delete(h, name)
 		}
 	}
-	for _, name := range []string{"Forwarded", "Expect", "X-Original-Qs", "X-Device"} {
+	for _, name := range []string{"Forwarded", "Expect", "Surrogate-Capability", "X-Original-Qs", "X-Device"} {
 		h.Del(name)
 	}
 	if h.Get("User-Agent") == "" {
@@ -129,38 +129,51 @@ var overrideFields = map[string]bool{
 	"Cf-Connecting-Ip":         true,
 	"Client-Ip":                true,
 	"Fastly-Client-Ip":         true,
+	"Fastly-Host":              true,
+	"Forwarded-For":            true,
+	"Forwarded-Host":           true,
 	"Front-End-Https":          true,
 	"Proxy":                    true,
 	"Proxy-Host":               true,
 	"Request-Uri":              true,
 	"True-Client-Ip":           true,
+	"X-Accel-Mapping":          true,
+	"X-Arr-Ssl":                true,
 	"X-Backend-Host":           true,
 	"X-Client-Ip":              true,
 	"X-Cluster-Client-Ip":      true,
 	"X-Forward-For":            true,
 	"X-Forwarder-For":          true,
+	"X-Forwarded":              true,
 	"X-Host":                   true,
 	"X-Host-Override":          true,
 	"X-Http-Destinationurl":    true,
+	"X-Http-Host":              true,
 	"X-Http-Host-Override":     true,
 	"X-Http-Method":            true,
 	"X-Http-Method-Override":   true,
+	"X-Http-Path-Override":     true,
 	"X-Method":                 true,
 	"X-Method-Override":        true,
 	"X-Now-Route-Matches":      true,
 	"X-Original-Forwarded-For": true,
 	"X-Original-Host":          true,
+	"X-Original-Path":          true,
 	"X-Original-Remote-Addr":   true,
 	"X-Original-Uri":           true,
 	"X-Original-Url":           true,
 	"X-Originating-Ip":         true,
 	"X-Override-Url":           true,
 	"X-Proxy-Url":              true,
+	"X-Proxyuser-Ip":           true,
 	"X-Real-Ip":                true,
 	"X-Remote-Addr":            true,
 	"X-Remote-Ip":              true,
+	"X-Request-Uri":            true,
 	"X-Rewrite-Url":            true,
 	"X-Scheme":                 true,
+	"X-Sendfile-Type":          true,
+	"X-Server-Name":            true,
 	"X-Url-Scheme":             true,
 }
 

@@ -2,6 +2,8 @@ package shield
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,8 +21,9 @@ type Rule struct {
 type ruleKind byte
 
 const (
-	ruleURL ruleKind = 'u' // text is a keying.Digest
-	ruleAll ruleKind = 'a' // without text
+	ruleURL  ruleKind = 'u' // text is a keying.Digest
+	ruleAll  ruleKind = 'a' // without text
+	ruleSlot ruleKind = 's' // text is a slot: all URLs that share it
 )
 
 // URLRule names every key of one URL, by the digest that [keying.Key.Base] returns.
@@ -37,15 +40,30 @@ func parseRule(src []byte) (Rule, error) {
 	if len(src) == 1+len(keying.Digest{}) && ruleKind(src[0]) == ruleURL {
 		return Rule{ruleURL, string(src[1:])}, nil
 	}
+	if len(src) == 1+slotSize && ruleKind(src[0]) == ruleSlot {
+		return Rule{ruleSlot, string(src[1:])}, nil
+	}
 	if string(src) == string(ruleAll) {
 		return AllRule(), nil
 	}
 	return Rule{}, fmt.Errorf("%w: unknown rule of %d bytes", ErrLog, len(src))
 }
 
-// maxRules is how many rules are kept. Beyond it the older half is replaced by a
-// floor, below which nothing may be reused.
-const maxRules = 1 << 20
+// A slot stands for the URLs whose digests begin alike.
+type slot [slotSize]byte
+
+const slotSize = 2
+
+func slotOf(base keying.Digest) slot { return slot(base[:slotSize]) }
+
+// maxRules is how many URLs are remembered exactly. Beyond it the older half is
+// remembered by slots, which takes bounded memory and purges too much rather than
+// too little: anybody can send unsafe requests, to as many URLs as they like.
+const maxRules = 1 << 17
+
+// logSlack is how many rules the log may hold beyond twice those in force before
+// it is written anew.
+const logSlack = 1 << 14
 
 // Purges is the table of purge epochs. Every rule has an epoch, counted up from 1;
 // every fill notes [Purges.Current] before its origin is asked; and an object is
@@ -59,14 +77,18 @@ type Purges struct {
 	current atomic.Uint64 // latest durable epoch
 	newest  atomic.Uint64 // latest epoch given to a rule
 
+	logged    atomic.Int64 // rules in the log
+	rewriting sync.Mutex   // held by the one who writes the log anew
+
 	mu    sync.RWMutex // guards what follows; nothing is called while it is held
 	urls  map[keying.Digest]uint64
+	slots map[slot]uint64
 	floor uint64
 }
 
 // NewPurges replays log, which may be nil: then rules last as long as the process.
 func NewPurges(log Log) (*Purges, error) {
-	p := &Purges{log: log, urls: map[keying.Digest]uint64{}}
+	p := &Purges{log: log, urls: map[keying.Digest]uint64{}, slots: map[slot]uint64{}}
 	if log == nil {
 		return p, nil
 	}
@@ -80,6 +102,7 @@ func NewPurges(log Log) (*Purges, error) {
 		p.putLocked(epoch, r)
 		raise(&p.current, epoch)
 		raise(&p.newest, epoch)
+		p.logged.Add(1)
 		return nil
 	})
 	if err != nil {
@@ -112,7 +135,8 @@ func (p *Purges) Purged(key keying.Key, resp *rfc9111.Response) bool {
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return resp.Epoch < p.floor || resp.Epoch < p.urls[key.Base()]
+	base := key.Base()
+	return resp.Epoch < p.floor || resp.Epoch < p.urls[base] || resp.Epoch < p.slots[slotOf(base)]
 }
 
 // Add puts rules into force and returns the epoch of the last of them once all are
@@ -131,7 +155,54 @@ func (p *Purges) Add(rules ...Rule) (uint64, error) {
 		}
 	}
 	raise(&p.current, last)
-	return last, nil
+	return last, p.trimLog(int64(len(rules)))
+}
+
+// trimLog writes the log anew when most of what n rules were added to is not in
+// force any more.
+func (p *Purges) trimLog(n int64) error {
+	if p.log == nil || p.logged.Add(n) < int64(2*p.Len()+logSlack) || !p.rewriting.TryLock() {
+		return nil
+	}
+	defer p.rewriting.Unlock()
+	kept := int64(0)
+	err := p.log.Rewrite(func(yield func(uint64, []byte) bool) {
+		kept = 0
+		for epoch, r := range p.inForce() {
+			kept++
+			if !yield(epoch, r.encode()) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%w: rewrite: %w", ErrLog, err)
+	}
+	p.logged.Store(kept)
+	return nil
+}
+
+// inForce lists the rules that say all that is to be said. The newest epoch is
+// among them, so that none is given out twice after a restart.
+func (p *Purges) inForce() iter.Seq2[uint64, Rule] {
+	p.mu.RLock()
+	urls, slots, floor := maps.Clone(p.urls), maps.Clone(p.slots), p.floor
+	p.mu.RUnlock()
+	return func(yield func(uint64, Rule) bool) {
+		if floor > 0 && !yield(floor, AllRule()) {
+			return
+		}
+		for s, epoch := range slots {
+			if !yield(epoch, Rule{ruleSlot, string(s[:])}) {
+				return
+			}
+		}
+		for base, epoch := range urls {
+			if !yield(epoch, URLRule(base)) {
+				return
+			}
+		}
+	}
 }
 
 func (p *Purges) enforce(rules []Rule) (first uint64) {
@@ -146,46 +217,42 @@ func (p *Purges) enforce(rules []Rule) (first uint64) {
 }
 
 func (p *Purges) putLocked(epoch uint64, r Rule) {
-	if epoch <= p.floor {
-		return
-	}
-	if r.kind == ruleAll {
+	switch {
+	case epoch <= p.floor:
+	case r.kind == ruleAll:
 		p.floor = epoch
-		p.dropLocked(epoch)
-		return
-	}
-	base := keying.Digest([]byte(r.text))
-	p.urls[base] = max(p.urls[base], epoch)
-	if len(p.urls) > maxRules {
-		epochs := make([]uint64, 0, len(p.urls))
-		for _, e := range p.urls {
-			epochs = append(epochs, e)
-		}
-		slices.Sort(epochs)
-		p.floor = epochs[len(epochs)/2]
-		p.dropLocked(p.floor)
-	}
-}
-
-func (p *Purges) dropLocked(upTo uint64) {
-	for base, e := range p.urls {
-		if e <= upTo {
-			delete(p.urls, base)
+		outdated := func(e uint64) bool { return e <= epoch }
+		maps.DeleteFunc(p.urls, func(_ keying.Digest, e uint64) bool { return outdated(e) })
+		maps.DeleteFunc(p.slots, func(_ slot, e uint64) bool { return outdated(e) })
+	case r.kind == ruleSlot:
+		s := slot([]byte(r.text))
+		p.slots[s] = max(p.slots[s], epoch)
+	default:
+		base := keying.Digest([]byte(r.text))
+		p.urls[base] = max(p.urls[base], epoch)
+		if len(p.urls) > maxRules {
+			p.coarsenLocked()
 		}
 	}
 }
 
-// Compact forgets rules that can match nothing any more: oldest is the lowest
-// epoch of all objects that any tier still holds.
-func (p *Purges) Compact(oldest uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.dropLocked(oldest)
+// coarsenLocked moves the older half of the URLs into their slots.
+func (p *Purges) coarsenLocked() {
+	epochs := slices.Sorted(maps.Values(p.urls))
+	median := epochs[len(epochs)/2]
+	maps.DeleteFunc(p.urls, func(base keying.Digest, e uint64) bool {
+		if e > median {
+			return false
+		}
+		s := slotOf(base)
+		p.slots[s] = max(p.slots[s], e)
+		return true
+	})
 }
 
 // Len is the number of rules in force.
 func (p *Purges) Len() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return len(p.urls)
+	return len(p.urls) + len(p.slots)
 }

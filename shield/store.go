@@ -2,6 +2,7 @@ package shield
 
 import (
 	"io"
+	"iter"
 	"net/http"
 
 	"weir/keying"
@@ -72,4 +73,7 @@ type Listener interface {
 type Log interface {
 	Append(epoch uint64, rule []byte) error
 	Replay(f func(epoch uint64, rule []byte) error) error
+	// Rewrite replaces all rules by those of a sequence, durably and as one step.
+	// The sequence is read after the last Append that returned, and Appends wait.
+	Rewrite(rules iter.Seq2[uint64, []byte]) error
 }
