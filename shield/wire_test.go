@@ -311,14 +311,14 @@ func TestOriginWithUnknownCertificate(t *testing.T) {
 
 // A client that leaves ends what was only for it.
 func TestClientLeavesPass(t *testing.T) {
+	ctx, leave := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	src, _ := raw(t, func(_ int, _ *http.Request, c net.Conn) {
+		leave() // now that its request is here
 		_, _ = c.Read(make([]byte, 1))
 		close(ended)
 	})
 	s := startReal(t, src)
-	ctx, leave := context.WithCancel(context.Background())
-	time.AfterFunc(50*time.Millisecond, leave)
 	if r := s.fetch(ctx, s.request("POST /")); !errors.Is(r.err, context.Canceled) {
 		t.Errorf("error %v", r.err)
 	}
