@@ -65,7 +65,7 @@ func raw(t *testing.T, serve func(n int, r *http.Request, c net.Conn)) (policySo
 			_ = c.Close()
 		}
 	})
-	return fmt.Sprintf(`{"origins": {"o": {"url": "http://%s", "headerTimeoutMs": 2000, "idleTimeoutMs": 300, "retries": 0}}, "defaults": {"origin": "o"}}`, l.Addr()), requests
+	return fmt.Sprintf(`{"origins": {"o": {"url": "http://%s", "headerTimeoutMs": 60000, "idleTimeoutMs": 60000, "retries": 0}}, "defaults": {"origin": "o"}}`, l.Addr()), requests
 }
 
 // startReal makes a shield with connections of its own.
@@ -121,6 +121,9 @@ func TestOriginsOnTheWire(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			src, _ := raw(t, c.serve)
 			for _, target := range []string{"/", "POST /"} {
+				if errors.Is(c.want, shield.ErrOriginTimeout) {
+					src = strings.ReplaceAll(src, "60000", "500")
+				}
 				s := startReal(t, src) // and with it new connections
 				r := s.get(target)
 				if !errors.Is(r.err, c.want) {
