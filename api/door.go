@@ -104,6 +104,13 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.serve()
 }
 
+// Refused counts and logs a request that a [Guard] refused: GuardOptions.Refused.
+func (d *Door) Refused(client net.Addr, status int, code string) {
+	r := Record{Client: withoutPort(client.String()), Status: status, Decision: refused(&fault{code: code}), Err: errors.New(code)}
+	d.counters.count(&r)
+	d.log.write(&r)
+}
+
 // exchange is one request on its way through the door.
 type exchange struct {
 	door    *Door
@@ -309,10 +316,12 @@ func fromLoopback(r *http.Request) bool {
 
 // clientAddress is the peer of the connection. Fields such as X-Forwarded-For
 // say what a client wants them to say.
-func clientAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+func clientAddress(r *http.Request) string { return withoutPort(r.RemoteAddr) }
+
+func withoutPort(address string) string {
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return r.RemoteAddr
+		return address
 	}
 	return host
 }

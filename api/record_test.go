@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -210,3 +211,21 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
+
+// What never reached the door is counted and logged like everything else.
+func TestRefusalsOfTheGuard(t *testing.T) {
+	core, lines := observer.New(zap.InfoLevel)
+	d := newDoor(t, always(ok), "", api.DoorOptions{Log: zap.New(core)})
+	d.Refused(&net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4711}, 400, "bad-host")
+	got := lines.All()
+	if len(got) != 1 {
+		t.Fatalf("%d lines", len(got))
+	}
+	fields := got[0].ContextMap()
+	if fields["client"] != "192.0.2.7" || fields["status"] != int64(400) || fields["error"] != "bad-host" || fields["use"] != "bypass" {
+		t.Errorf("%v", fields)
+	}
+	if requests := d.Stats().Requests; len(requests) != 1 || requests[0].Class != "4xx" || requests[0].Count != 1 {
+		t.Errorf("%v", requests)
+	}
+}

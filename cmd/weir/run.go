@@ -168,7 +168,8 @@ func (s *service) startAdmin(listener net.Listener) *http.Server {
 
 func (s *service) startClients(listener net.Listener, n *node) *http.Server {
 	server := api.NewServer(n.door, s.log)
-	s.start("the client listener", server, api.Guard(api.Limit(listener, maxConnections()), api.GuardOptions{Region: s.Region}))
+	guarded := api.Guard(api.Limit(listener, maxConnections()), api.GuardOptions{Region: s.Region, Refused: n.door.Refused})
+	s.start("the client listener", server, guarded)
 	return server
 }
 
