@@ -7,24 +7,25 @@ import (
 
 // Stats are counters since Open, and sizes now.
 type Stats struct {
-	Objects  int
-	Bytes    int64 // of the records of live objects
-	Segments int
-	Disk     int64 // what the folder takes up
-	Budget   int64 // Options.MaxBytes; Disk may be one segment more
+	Objects  int   `json:"objects"`
+	Bytes    int64 `json:"bytes"` // of the records of live objects
+	Segments int   `json:"segments"`
+	Disk     int64 `json:"disk"`   // what the folder takes up
+	Budget   int64 `json:"budget"` // Options.MaxBytes; Disk may be one segment more
 
-	Hits, Misses    uint64
-	Stored          uint64 // objects made durable
-	Refused         uint64 // objects that were committed by a caller and could not be made durable
-	Dropped         uint64 // objects that left to make room
-	CarriedOver     uint64 // objects copied out of a segment before it was dropped
-	SegmentsDropped uint64
-	Damaged         uint64 // records and files that did not check out
-	VariantsReset   uint64 // keys that had too many variants
-	Commits         uint64
-	Failures        uint64    // groups and segments that could not be written
-	LastCommit      time.Time // zero before the first
-	Stalled         bool      // nothing can be stored for now
+	Hits            uint64    `json:"hits"`
+	Misses          uint64    `json:"misses"`
+	Stored          uint64    `json:"stored"`      // objects made durable
+	Refused         uint64    `json:"refused"`     // objects that were committed by a caller and could not be made durable
+	Dropped         uint64    `json:"dropped"`     // objects that left to make room
+	CarriedOver     uint64    `json:"carriedOver"` // objects copied out of a segment before it was dropped
+	SegmentsDropped uint64    `json:"segmentsDropped"`
+	Damaged         uint64    `json:"damaged"`       // records and files that did not check out
+	VariantsReset   uint64    `json:"variantsReset"` // keys that had too many variants
+	Commits         uint64    `json:"commits"`
+	Failures        uint64    `json:"failures"`   // groups and segments that could not be written
+	LastCommit      time.Time `json:"lastCommit"` // zero before the first
+	Stalled         bool      `json:"stalled"`    // nothing can be stored for now
 }
 
 type counters struct {

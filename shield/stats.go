@@ -17,42 +17,50 @@ type counts struct {
 
 // Stats is what a shield has done since it was made.
 type Stats struct {
-	OriginRequests int64 // sent, retries included
-	Retries        int64
+	OriginRequests int64 `json:"originRequests"` // sent, retries included
+	Retries        int64 `json:"retries"`
 
-	Flights     int   // fetches running now
-	MaxFlights  int   // most at any time
-	Waiters     int   // clients that wait for a head now
-	StreamBytes int64 // bytes of bodies in memory now
+	Flights     int   `json:"flights"`     // fetches running now
+	MaxFlights  int   `json:"maxFlights"`  // most at any time
+	Waiters     int   `json:"waiters"`     // clients that wait for a head now
+	StreamBytes int64 `json:"streamBytes"` // bytes of bodies in memory now
 
-	Hits          int64 // answered fresh from the store
-	StaleHits     int64 // answered stale, with a refresh in the background
-	StaleOnError  int64 // answered stale because the origin failed
-	Collapsed     int64 // answered by somebody else's flight
-	Refreshes     int64 // background flights started
-	Validated     int64 // 304 answers that freshened something stored
-	Filled        int64 // bodies fetched whole and stored or handed to the listener
-	NotStored     int64 // bodies that the store or a purge refused
-	Passed        int64 // answered without the caches
-	HitForPass    int64 // answered alone because the key is known to be uncacheable
-	Uncacheable   int   // keys remembered as uncacheable now
-	Rules         int   // purge rules in force
-	Invalidations int64 // rules made by unsafe methods
+	Hits          int64 `json:"hits"`          // answered fresh from the store
+	StaleHits     int64 `json:"staleHits"`     // answered stale, with a refresh in the background
+	StaleOnError  int64 `json:"staleOnError"`  // answered stale because the origin failed
+	Collapsed     int64 `json:"collapsed"`     // answered by somebody else's flight
+	Refreshes     int64 `json:"refreshes"`     // background flights started
+	Validated     int64 `json:"validated"`     // 304 answers that freshened something stored
+	Filled        int64 `json:"filled"`        // bodies fetched whole and stored or handed to the listener
+	NotStored     int64 `json:"notStored"`     // bodies that the store or a purge refused
+	Passed        int64 `json:"passed"`        // answered without the caches
+	HitForPass    int64 `json:"hitForPass"`    // answered alone because the key is known to be uncacheable
+	Uncacheable   int   `json:"uncacheable"`   // keys remembered as uncacheable now
+	Rules         int   `json:"rules"`         // purge rules in force
+	Invalidations int64 `json:"invalidations"` // rules made by unsafe methods
 
-	Errors    Errors
-	Upstreams []UpstreamState
+	Errors    Errors          `json:"errors"`
+	Upstreams []UpstreamState `json:"upstreams"`
 }
 
 // Errors counts errors by the sentinel that they wrap.
 type Errors struct {
-	Unreachable, Timeout, Protocol, Truncated, Overloaded, Stalled, Panic, Store int64
+	Unreachable int64 `json:"unreachable"`
+	Timeout     int64 `json:"timeout"`
+	Protocol    int64 `json:"protocol"`
+	Truncated   int64 `json:"truncated"`
+	Overloaded  int64 `json:"overloaded"`
+	Stalled     int64 `json:"stalled"`
+	Panic       int64 `json:"panic"`
+	Store       int64 `json:"store"`
 }
 
 // UpstreamState is what is known of one upstream of the current table.
 type UpstreamState struct {
-	Origin, URL string
-	Up          bool
-	Requests    int64
+	Origin   string `json:"origin"`
+	URL      string `json:"url"`
+	Up       bool   `json:"up"`
+	Requests int64  `json:"requests"`
 }
 
 // Stats returns the counters as they are now.
