@@ -309,3 +309,21 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		})
 	}
 }
+
+// Some broken pages do not take an origin out, many in a row do.
+func TestHangUpsAreErrorAnswers(t *testing.T) {
+	s := start(t, options{})
+	s.origin.answer(func(*http.Request) (*http.Response, error) { return nil, io.EOF })
+	hangUp := func(n int) (up bool) {
+		for i := range n {
+			s.get("POST /" + number(i)) // POST is not tried again
+		}
+		return s.shield.Stats().Upstreams[0].Up
+	}
+	if !hangUp(9) {
+		t.Error("out after 9 hang-ups")
+	}
+	if hangUp(1) {
+		t.Error("not out after 10 hang-ups")
+	}
+}

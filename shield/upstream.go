@@ -3,10 +3,12 @@ package shield
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"weir/policy"
@@ -14,8 +16,8 @@ import (
 )
 
 const (
-	connectFailures = 3 // in a row take an upstream out
-	errorAnswers    = 10
+	connectFailures = 3  // or silences in a row take an upstream out
+	errorAnswers    = 10 // in a row do, hang-ups included
 	firstPenalty    = time.Second
 	longestPenalty  = time.Minute
 )
@@ -36,7 +38,7 @@ type upstream struct {
 
 	credit   int // smooth weighted round robin
 	failures int // connections or heads in a row that did not come
-	errors   int // error answers in a row
+	errors   int // error answers and hang-ups in a row
 	penalty  time.Duration
 	outUntil time.Time
 	trial    bool // one request tries whether it is back
@@ -96,11 +98,12 @@ func (o *origin) judge(u *upstream, err error, status int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case err != nil:
-		u.failures++
-	case rfc9111.FailedStatus(status):
+	case hungUp(err), err == nil && rfc9111.FailedStatus(status):
+		// It is there, and some of its pages are broken.
 		u.failures = 0
 		u.errors++
+	case err != nil:
+		u.failures++
 	default:
 		u.reviveLocked()
 	}
@@ -113,6 +116,11 @@ func (o *origin) judge(u *upstream, err error, status int) {
 		jitter := time.Duration(float64(u.penalty) * 0.2 * o.opts.Random())
 		u.outUntil = o.opts.Now().Add(u.penalty + jitter)
 	}
+}
+
+// hungUp says whether a connection ended instead of an answer.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
 func (u *upstream) reviveLocked() {
