@@ -33,8 +33,8 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 		others = old.variants
 	}
 	if replaced := selected(others, resp.Selection); replaced != nil {
-		if replaced.resp.Epoch > resp.Epoch {
-			t.counts.rejected.Add(1) // a fill that began before a purge ends after one that began later
+		if newer(replaced.resp, resp) {
+			t.counts.rejected.Add(1)
 			return
 		}
 		o.inherit(replaced)
@@ -104,4 +104,10 @@ func (o *object) inherit(from *object) {
 		c = newCoded(c.name, c.body, o.resp)
 	}
 	o.coded.Store(c)
+}
+
+// newer says whether a is the later answer: one fill can begin before a purge, or
+// before a refresh, and end after another that began later.
+func newer(a, b *rfc9111.Response) bool {
+	return a.Epoch > b.Epoch || a.Epoch == b.Epoch && a.ResponseTime.After(b.ResponseTime)
 }

@@ -94,18 +94,24 @@ func (s *Store) pack(o *op) {
 	}
 }
 
-// refuse is for an object that cannot be packed. A new head whose body was just dropped must not leave the old
-// head in sight.
+// refuse is for an object that cannot be packed.
 func (s *Store) refuse(o *op, err error) {
 	o.body.fail(err)
-	s.index.removePending(o.pend)
+	s.unpublish(o.pend)
 	o.body.unhold()
+}
+
+// unpublish takes back what was visible and cannot be made durable. What it replaced was out of date all the same
+// and does not come back.
+func (s *Store) unpublish(p *pending) {
+	wanted, _ := s.index.removePending(p)
 	s.stats.refused.Add(1)
-	if o.fresh && errors.Is(err, ErrDropped) {
-		if e, ok := s.index.get(o.pend.digest, o.pend.sel); ok {
-			s.index.drop(o.pend.digest, o.pend.sel, e)
-			s.packGone(line{kind: lineGone, digest: o.pend.digest, sel: o.pend.sel, seq: s.nextSeq()})
-		}
+	if !wanted {
+		return
+	}
+	if e, ok := s.index.get(p.digest, p.sel); ok {
+		s.index.drop(p.digest, p.sel, e)
+		s.owe(line{kind: lineGone, digest: p.digest, sel: p.sel, seq: s.nextSeq()})
 	}
 }
 
@@ -329,10 +335,9 @@ func (s *Store) lost(p *pack, err error) {
 	}
 	for i := range p.heads {
 		if h := &p.heads[i]; h.pend != nil {
-			s.index.removePending(h.pend)
+			s.unpublish(h.pend)
 			h.pend.body.fail(err)
 			h.pend.body.unhold()
-			s.stats.refused.Add(1)
 		}
 	}
 	clear(p.chunks)

@@ -114,7 +114,7 @@ func (m *model) freshen(rt *rapid.T) {
 	p := draw(rt)
 	resp := m.response(&p, 0)
 	resp.Length = -1
-	if err := m.store.Freshen(key(m.t, p.target), resp); err == nil {
+	if err := m.store.Freshen(key(m.t, p.target), nil, resp); err == nil {
 		w := m.want[p]
 		w.etag = resp.Header.Get("Etag")
 		m.want[p] = w

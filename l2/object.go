@@ -163,15 +163,16 @@ func (b *body) uses(id uint32) bool {
 }
 
 // Freshen stores a new head over the body of the variant with resp.Selection: what a 304 brings. ErrNotStored: there
-// is none.
-func (s *Store) Freshen(key keying.Key, resp *rfc9111.Response) error {
+// is none, or it is not what old is the head of, and what was validated is not what is stored. A nil old is any.
+func (s *Store) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
 	if s.stalled() {
 		return ErrUnavailable
 	}
-	b, err := s.currentBody(key, resp.Selection)
+	defer s.replacing(key)()
+	b, err := s.currentBody(key, resp.Selection, old)
 	if err != nil {
 		return err
 	}
@@ -184,9 +185,25 @@ func (s *Store) Freshen(key keying.Key, resp *rfc9111.Response) error {
 	return s.publish(key, resp, op{kind: opHead, body: b, fresh: true})
 }
 
-// currentBody returns the body of a stored variant, held.
-func (s *Store) currentBody(key keying.Key, sel rfc9111.Selection) (*body, error) {
+// replacing locks out who else replaces what is stored under key, until the function that it returns is called.
+func (s *Store) replacing(key keying.Key) (unlock func()) {
+	mu := &s.replaceMu[shardOf(key.Digest())]
+	mu.Lock()
+	return mu.Unlock
+}
+
+// sameHead says whether a stored head is old, as far as it was kept.
+func sameHead(stored, old *rfc9111.Response) bool {
+	return old == nil || stored.ResponseTime.Equal(old.ResponseTime) && stored.Epoch == old.Epoch &&
+		stored.Length == old.Length && stored.Header.Get("Etag") == old.Header.Get("Etag")
+}
+
+// currentBody returns the body of a stored variant, held, if its head is old.
+func (s *Store) currentBody(key keying.Key, sel rfc9111.Selection, old *rfc9111.Response) (*body, error) {
 	if p := s.index.findPending(key, sel); p != nil {
+		if !sameHead(p.resp, old) {
+			return nil, ErrNotStored
+		}
 		p.body.hold()
 		return p.body, nil
 	}
@@ -201,6 +218,9 @@ func (s *Store) currentBody(key keying.Key, sel rfc9111.Selection) (*body, error
 	defer g.release()
 	_, h, err := readHead(g, e, false)
 	if err != nil || h.key != key.Bytes() {
+		return nil, ErrNotStored
+	}
+	if stored, err := rfc9111.DecodeResponse(h.resp); err != nil || !sameHead(stored, old) {
 		return nil, ErrNotStored
 	}
 	b := s.bodyOf(h)

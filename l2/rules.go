@@ -115,8 +115,10 @@ func (l *Log) Rewrite(rules iter.Seq2[uint64, []byte]) error {
 	defer l.run.Unlock()
 	return l.db.do(func() error {
 		return l.db.Update(func(tx *bolt.Tx) error {
-			if err := tx.DeleteBucket(bucketRules); err != nil {
-				return err
+			if tx.Bucket(bucketRules) != nil {
+				if err := tx.DeleteBucket(bucketRules); err != nil {
+					return err
+				}
 			}
 			b, err := tx.CreateBucket(bucketRules)
 			if err != nil {

@@ -100,7 +100,8 @@ type Store struct {
 	index *index
 	queue *queue
 
-	segMu     sync.RWMutex // guards segments and quarantined
+	replaceMu [shardCount]sync.Mutex // held while what is stored under a key is looked at and replaced; taken before all others
+	segMu     sync.RWMutex           // guards segments and quarantined
 	segments  map[uint32]*segment
 	bodiesMu  sync.Mutex         // guards bodies and their holders
 	bodies    map[*body]struct{} // being written or read

@@ -238,11 +238,11 @@ func TestReplaceDeleteAndFreshenSurviveReopening(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, target := range []string{"/freshened", "/big"} {
-				if err := s.Freshen(key(t, target), response(-1, "2")); err != nil {
+				if err := s.Freshen(key(t, target), nil, response(-1, "2")); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if err := s.Freshen(key(t, "/none"), response(3, "2")); !errors.Is(err, l2.ErrNotStored) {
+			if err := s.Freshen(key(t, "/none"), nil, response(3, "2")); !errors.Is(err, l2.ErrNotStored) {
 				t.Errorf("freshen of nothing: %v", err)
 			}
 			check := func() {

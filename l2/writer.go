@@ -129,6 +129,7 @@ func (w *Writer) commit(resp *rfc9111.Response) error {
 	if len(b.tail) > 0 {
 		o.index, o.frame = w.cut()
 	}
+	defer w.store.replacing(w.key)()
 	return w.store.publish(w.key, resp, o)
 }
 

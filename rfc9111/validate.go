@@ -108,6 +108,9 @@ func updated(req Request, stored, newer *Response, rules *Rules) (fresh *Respons
 		aged.Header = merged.Clone()
 		aged.Header["Age"] = age
 	}
+	if d, _ := responseDirectives(aged.Header, rules); d.noStore && !d.mustUnderstand && !rules.ForcePrivate {
+		return nil, false
+	}
 	s := storableResponse(req, &aged, rules)
 	// Without a lifetime it is still what the origin means now: good for this once,
 	// and stale at once.

@@ -40,6 +40,8 @@ var (
 	ErrPanic = errors.New("shield: panic in flight")
 	// ErrStore is what a reader gets when stored bytes behind it cannot be read again.
 	ErrStore = errors.New("shield: stored bytes cannot be read")
+	// ErrReplaced means that what was validated is not what is stored any more.
+	ErrReplaced = errors.New("shield: the stored response was replaced")
 	// ErrLog means that a purge holds in memory but could not be made durable.
 	ErrLog = errors.New("shield: purge log")
 )

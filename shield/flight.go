@@ -22,7 +22,8 @@ import (
 type flight struct {
 	key    keying.Key
 	req    *policy.Request // the request that is forwarded
-	epoch  uint64          // of the purges, noted before anything is asked
+	epoch  uint64          // of the durable purges, noted before anything is asked
+	began  uint64          // of all purges in force: those who come after a later one do not join
 	alone  bool            // nobody waits with it before its headers
 	detail string          // why it goes alone, for people who debug
 	body   *body
@@ -69,6 +70,7 @@ type outcome struct {
 	held     Object // of one that is not: the flight's stored
 	onError  bool   // the object is stale, and there only because the origin failed
 	asked    bool   // the origin was asked
+	replaced bool   // something newer than the object is stored
 	decision rfc9111.Decision
 }
 
@@ -182,6 +184,7 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		key:    k.req.Keyed.Key,
 		req:    k.req,
 		epoch:  t.purges.Current(),
+		began:  t.purges.Newest(),
 		alone:  k.alone,
 		detail: k.detail,
 		body:   newBody(t.opts, &t.memory),
@@ -228,7 +231,7 @@ func (t *flights) findLocked(k ticket) *flight {
 	for _, f := range slot {
 		// Of what it fetches nothing is known yet but the key. A rule that names
 		// responses by anything else has to count here as a match.
-		if t.purges.Purged(f.key, &rfc9111.Response{Epoch: f.epoch}) {
+		if t.purges.overtaken(f.key, f.began) {
 			t.barLocked(f)
 			continue
 		}

@@ -151,6 +151,7 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	}
 	fresh, ok := rfc9111.Freshen(verdictRequest(f.req), f.stored.Response(), notModified, &f.req.Plan.Rules)
 	if !ok {
+		s.forget(f.key) // the origin disowns it: no-store, private, another version
 		return false
 	}
 	fresh.Epoch = f.epoch
@@ -158,14 +159,15 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	s.counts.validated.Add(1)
 	d.Shield, d.Status, d.ForwardStatus = rfc9111.TierHit, rfc9111.StatusOK, http.StatusNotModified
 	s.weigh(f.req, fresh)
+	replaced := false
 	if !s.purges.Purged(f.key, fresh) {
-		d.Stored = true
-		if err := s.store.Freshen(f.key, fresh); err != nil {
-			d.Stored = false
+		err := s.store.Freshen(f.key, f.stored.Response(), fresh)
+		d.Stored, replaced = err == nil, errors.Is(err, ErrReplaced)
+		if err != nil && !replaced {
 			s.report(fmt.Errorf("%w: freshen: %w", ErrStore, err))
 		}
 	}
-	return s.settleObject(f, fresh, outcome{decision: d, asked: true})
+	return s.settleObject(f, fresh, outcome{decision: d, asked: true, replaced: replaced})
 }
 
 // settleObject settles f with the stored body under head, or drops what is stored
@@ -186,7 +188,7 @@ func (s *Shield) settleObject(f *flight, head *rfc9111.Response, out outcome) bo
 	}
 	if out.held == nil {
 		f.dropStored()
-		if !s.purges.Purged(f.key, head) {
+		if !out.replaced && !s.purges.Purged(f.key, head) {
 			s.filled(f.key, head, out.whole)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"weir/keying"
 	"weir/rfc9111"
@@ -78,6 +79,7 @@ type Purges struct {
 	newest  atomic.Uint64 // latest epoch given to a rule
 
 	logged    atomic.Int64 // rules in the log
+	behind    atomic.Bool  // the log lacks rules in force
 	rewriting sync.Mutex   // held by the one who writes the log anew
 
 	mu    sync.RWMutex // guards what follows; nothing is called while it is held
@@ -108,7 +110,22 @@ func NewPurges(log Log) (*Purges, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shield: replay purges: %w", err)
 	}
+	if p.Newest() == 0 {
+		p.startAnew()
+	}
 	return p, nil
+}
+
+// startAnew is for an empty log: either everything is new, or a log was lost and
+// nobody knows what it forbade. So nothing from before may be reused, and epochs
+// begin where no earlier log can have come to: one rule a nanosecond.
+func (p *Purges) startAnew() {
+	epoch := uint64(time.Now().UnixNano())
+	p.putLocked(epoch, AllRule())
+	p.newest.Store(epoch)
+	p.current.Store(epoch)
+	p.behind.Store(p.log.Append(epoch, AllRule().encode()) != nil)
+	p.logged.Add(1)
 }
 
 func raise(v *atomic.Uint64, to uint64) {
@@ -123,24 +140,33 @@ func raise(v *atomic.Uint64, to uint64) {
 // Current is the epoch that a fill which begins now is marked with.
 func (p *Purges) Current() uint64 { return p.current.Load() }
 
+// Newest is the epoch of the latest rule in force, durable or not.
+func (p *Purges) Newest() uint64 { return p.newest.Load() }
+
 // Purged says whether a rule forbids to reuse resp under key. A resp with an epoch
 // that was never given out comes from a store whose log was lost, and nothing can
 // be said for it.
 func (p *Purges) Purged(key keying.Key, resp *rfc9111.Response) bool {
-	if resp.Epoch == p.newest.Load() {
-		return false
-	}
 	if resp.Epoch > p.current.Load() {
 		return true
 	}
+	return p.overtaken(key, resp.Epoch)
+}
+
+// overtaken says whether a rule for key is newer than an epoch.
+func (p *Purges) overtaken(key keying.Key, epoch uint64) bool {
+	if epoch == p.newest.Load() {
+		return false
+	}
+	base := key.Base()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	base := key.Base()
-	return resp.Epoch < p.floor || resp.Epoch < p.urls[base] || resp.Epoch < p.slots[slotOf(base)]
+	return epoch < p.floor || epoch < p.urls[base] || epoch < p.slots[slotOf(base)]
 }
 
 // Add puts rules into force and returns the epoch of the last of them once all are
-// durable. With an error they are in force all the same, but may not survive a crash.
+// durable. With an error they are in force all the same, but may not survive a crash;
+// the next Add makes up for it.
 func (p *Purges) Add(rules ...Rule) (uint64, error) {
 	if len(rules) == 0 {
 		return p.Current(), nil
@@ -148,22 +174,39 @@ func (p *Purges) Add(rules ...Rule) (uint64, error) {
 	first := p.enforce(rules)
 	last := first + uint64(len(rules)) - 1
 	if p.log != nil {
-		for i, r := range rules {
-			if err := p.log.Append(first+uint64(i), r.encode()); err != nil {
-				return last, fmt.Errorf("%w: append: %w", ErrLog, err)
-			}
+		if err := p.persist(first, rules); err != nil {
+			p.behind.Store(true)
+			return last, fmt.Errorf("%w: %w", ErrLog, err)
 		}
 	}
 	raise(&p.current, last)
-	return last, p.trimLog(int64(len(rules)))
+	return last, nil
 }
 
-// trimLog writes the log anew when most of what n rules were added to is not in
-// force any more.
-func (p *Purges) trimLog(n int64) error {
-	if p.log == nil || p.logged.Add(n) < int64(2*p.Len()+logSlack) || !p.rewriting.TryLock() {
+// persist makes rules durable whose epochs count up from first, and any that an
+// earlier call could not.
+func (p *Purges) persist(first uint64, rules []Rule) error {
+	if p.behind.Load() {
+		if err := p.rewrite(); err != nil {
+			return err
+		}
+		p.behind.Store(false)
 		return nil
 	}
+	for i, r := range rules {
+		if err := p.log.Append(first+uint64(i), r.encode()); err != nil {
+			return err
+		}
+	}
+	if p.logged.Add(int64(len(rules))) >= int64(2*p.Len()+logSlack) && p.rewrite() != nil {
+		p.logged.Add(-logSlack) // it is only longer than it need be: later is soon enough
+	}
+	return nil
+}
+
+// rewrite makes the log hold what is in force and nothing else.
+func (p *Purges) rewrite() error {
+	p.rewriting.Lock()
 	defer p.rewriting.Unlock()
 	kept := int64(0)
 	err := p.log.Rewrite(func(yield func(uint64, []byte) bool) {
@@ -175,11 +218,10 @@ func (p *Purges) trimLog(n int64) error {
 			}
 		}
 	})
-	if err != nil {
-		return fmt.Errorf("%w: rewrite: %w", ErrLog, err)
+	if err == nil {
+		p.logged.Store(kept)
 	}
-	p.logged.Store(kept)
-	return nil
+	return err
 }
 
 // inForce lists the rules that say all that is to be said. The newest epoch is

@@ -26,9 +26,9 @@ type Store interface {
 	// means that it is not stored; it is served all the same.
 	Create(key keying.Key, resp *rfc9111.Response) (Writer, error)
 
-	// Freshen replaces the head of the stored variant with resp's Selection and
-	// keeps its body.
-	Freshen(key keying.Key, resp *rfc9111.Response) error
+	// Freshen replaces the head old, which was validated, by resp and keeps the body.
+	// ErrReplaced says that something else, or nothing, is stored by now.
+	Freshen(key keying.Key, old, resp *rfc9111.Response) error
 
 	// Delete removes every variant of key.
 	Delete(key keying.Key) error

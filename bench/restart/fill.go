@@ -12,6 +12,7 @@ import (
 	"weir/keying"
 	"weir/l2"
 	"weir/rfc9111"
+	"weir/shield"
 )
 
 // smallTarget is the path of small object n.
@@ -111,6 +112,10 @@ func fillStore(ctx context.Context, dir string, n int64) (err error) {
 			err = e
 		}
 	}()
+	purges, err := shield.NewPurges(store.Log())
+	if err != nil {
+		return err
+	}
 	var spec keying.Spec
 	now := time.Now()
 	for i := range n {
@@ -129,7 +134,7 @@ func fillStore(ctx context.Context, dir string, n int64) (err error) {
 				"Date": {now.UTC().Format(http.TimeFormat)}, "Content-Length": {strconv.Itoa(len(b))},
 			},
 			RequestTime: now, ResponseTime: now, Length: int64(len(b)),
-			Terms: rfc9111.Terms{Lifetime: 24 * time.Hour},
+			Terms: rfc9111.Terms{Lifetime: 24 * time.Hour}, Epoch: purges.Current(),
 		}
 		if err := put(store, keyed.Key, head, b); err != nil {
 			return fmt.Errorf("object %d: %w", i, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -52,12 +53,12 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 			err = errors.Join(err, n.store.Close())
 		}
 	}()
-	if n.purges, err = shield.NewPurges(n.store.Log()); err != nil {
+	if n.purges, err = openPurges(n.store.Log(), report); err != nil {
 		return nil, err
 	}
 	filled := new(lateListener)
 	n.shield = shield.New(shieldStore{n.store}, n.purges, shield.Options{Listener: filled, Now: o.now, Report: report})
-	if n.memory, err = l1.New(n.shield, n.purges, l1.Options{MaxBytes: o.l1Size, Now: o.now}); err != nil {
+	if n.memory, err = l1.New(n.shield, inForce{n.purges}, l1.Options{MaxBytes: o.l1Size, Now: o.now}); err != nil {
 		return nil, errors.Join(err, n.shield.Close(context.Background()))
 	}
 	filled.tier.Store(n.memory)
@@ -67,6 +68,26 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	})
 	return n, nil
 }
+
+// openPurges replays the purges. What cannot be read any more may have forbidden
+// anything, so then the cache starts cold.
+func openPurges(rules *l2.Log, report func(error)) (*shield.Purges, error) {
+	purges, err := shield.NewPurges(rules)
+	if err == nil || !errors.Is(err, l2.ErrDamaged) && !errors.Is(err, l2.ErrForeign) {
+		return purges, err
+	}
+	report(fmt.Errorf("nothing stored so far is reused: %w", err))
+	if err := rules.Rewrite(func(func(uint64, []byte) bool) {}); err != nil {
+		return nil, err
+	}
+	return shield.NewPurges(rules)
+}
+
+// inForce shows the memory tier the purges in force, durable or not.
+type inForce struct{ *shield.Purges }
+
+// Current changes whenever a purge comes into force.
+func (p inForce) Current() uint64 { return p.Newest() }
 
 // lateListener is the memory tier for a shield that has to be made first.
 type lateListener struct{ tier atomic.Pointer[l1.Tier] }

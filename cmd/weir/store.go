@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 
 	"weir/keying"
@@ -22,6 +24,15 @@ func (s shieldStore) Lookup(key keying.Key, h http.Header) (shield.Object, error
 		return nil, err
 	}
 	return object, nil
+}
+
+// Freshen says in the shield's words that what was validated is gone.
+func (s shieldStore) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
+	err := s.Store.Freshen(key, old, resp)
+	if errors.Is(err, l2.ErrNotStored) {
+		return fmt.Errorf("%w: %w", shield.ErrReplaced, err)
+	}
+	return err
 }
 
 // Create begins to store a response.

@@ -285,11 +285,17 @@ func replace(t *testing.T, s shield.Store) {
 
 func freshen(t *testing.T, s shield.Store) {
 	key := Key(t, "/")
-	put(t, s, key, Response(100_000), Body(1, 100_000))
+	old := Response(100_000)
+	put(t, s, key, old, Body(1, 100_000))
 	fresh := Response(100_000)
 	fresh.Header.Set("X-New", "1")
 	fresh.Epoch = 7
-	if err := s.Freshen(key, fresh); err != nil {
+	other := Response(100_000)
+	other.Header.Set("Etag", `"another"`)
+	if err := s.Freshen(key, other, fresh); !errors.Is(err, shield.ErrReplaced) {
+		t.Errorf("a head over the body of another: %v", err)
+	}
+	if err := s.Freshen(key, old, fresh); err != nil {
 		t.Fatal(err)
 	}
 	wantBody(t, s, key, http.Header{}, Body(1, 100_000))

@@ -112,19 +112,19 @@ func (m *Memory) Create(key keying.Key, resp *rfc9111.Response) (shield.Writer, 
 }
 
 // Freshen implements shield.Store.
-func (m *Memory) Freshen(key keying.Key, resp *rfc9111.Response) error {
+func (m *Memory) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
 	if err := m.fault("freshen", key, 0); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i, r := range m.objects[key.Bytes()] {
-		if r.resp.Selection == resp.Selection {
+		if r.resp.Selection == resp.Selection && r.resp.ResponseTime.Equal(old.ResponseTime) && r.resp.Header.Get("Etag") == old.Header.Get("Etag") {
 			m.objects[key.Bytes()][i] = &record{resp: resp, body: r.body}
 			return nil
 		}
 	}
-	return nil
+	return shield.ErrReplaced
 }
 
 // Delete implements shield.Store.
