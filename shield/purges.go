@@ -110,7 +110,7 @@ func NewPurges(log Log) (*Purges, error) {
 	if err != nil {
 		return nil, fmt.Errorf("shield: replay purges: %w", err)
 	}
-	if p.Newest() == 0 {
+	if p.logged.Load() == 0 {
 		p.startAnew()
 	}
 	return p, nil
