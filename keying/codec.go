@@ -27,6 +27,8 @@ const (
 	kindDevice
 	kindBrowser
 	kindConditions
+	kindDeployment
+	kindPart
 )
 
 var kindNames = [...]string{
@@ -42,6 +44,8 @@ var kindNames = [...]string{
 	kindDevice:         "device",
 	kindBrowser:        "browser",
 	kindConditions:     "conditions",
+	kindDeployment:     "deployment",
+	kindPart:           "part",
 }
 
 func (k kind) named() bool { return k == kindCookie || k == kindHeader }
@@ -76,7 +80,7 @@ func (f Form) hasText() bool { return f == FormValue || f == FormPartition }
 
 // Part is one decoded part of a key.
 type Part struct {
-	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions"
+	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions", "deployment", "part"
 	Name  string // of the cookie or header
 	Form  Form
 	Value string // "" unless Form is FormValue or FormPartition
@@ -154,10 +158,10 @@ func decode(raw string, visit func(k kind, p Part, rest string)) error {
 
 // mayFollow is the fixed order of parts: one each of those up to destination,
 // method and body together or not at all, any number of cookies and headers, and
-// at most one device, browser and conditions.
+// at most one of each of the others.
 func mayFollow(last, next kind) bool {
 	switch {
-	case next > kindConditions:
+	case next > kindPart:
 		return false
 	case last < kindDestination, next == kindBody, last == kindMethod:
 		return next == last+1
@@ -183,7 +187,7 @@ func decodePart(k kind, s string) (p Part, rest string, ok bool) {
 		}
 	}
 	p.Value, rest, ok = decodeText(s)
-	return p, rest, ok && (k != kindConditions || p.Value != "")
+	return p, rest, ok && (k < kindConditions || p.Value != "")
 }
 
 func decodeText(s string) (text, rest string, ok bool) {

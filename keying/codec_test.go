@@ -27,7 +27,10 @@ func TestParseRefuses(t *testing.T) {
 		"a part cut":                   head[:len(head)-1],
 		"a part twice":                 head + "\x05\x00",
 		"parts swapped":                "\x01\x02\x01h\x01\x04http" + head[10:],
-		"a kind that does not exist":   head + "\x0d\x01x",
+		"a kind that does not exist":   head + "\x0f\x01x",
+		"a part of a part":             head + "\x0e\x01x\x0e\x01x",
+		"a part without a name":        head + "\x0e\x00",
+		"a deployment after a part":    head + "\x0e\x01x\x0d\x01x",
 		"conditions that are none":     head + "\x0c\x00",
 		"conditions twice":             head + "\x0c\x01x\x0c\x01x",
 		"kind zero":                    head + "\x00\x00",
@@ -51,6 +54,27 @@ func TestParseRefuses(t *testing.T) {
 		if _, err := keying.Parse(raw); !errors.Is(err, keying.ErrMalformed) {
 			t.Errorf("%s: Parse(%q): %v", name, raw, err)
 		}
+	}
+}
+
+// Pieces of a response are keys of their own, which a purge of the URL names too.
+func TestAPieceOfAResponse(t *testing.T) {
+	spec := keying.Spec{Deployment: "d1"}
+	keyed, err := spec.Build(&keying.Request{Method: "GET", Scheme: "http", Host: "h", Target: "/a?b", Header: http.Header{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	piece := keyed.Key.Part("slice 7")
+	if piece.Base() != keyed.Key.Base() || piece.Digest() == keyed.Key.Digest() {
+		t.Errorf("the piece has base %x and digest %x", piece.Base(), piece.Digest())
+	}
+	again, err := keying.Parse(piece.Bytes())
+	if err != nil || again != piece {
+		t.Errorf("Parse: %+v, %v", again, err)
+	}
+	parts := piece.Parts()
+	if n := len(parts); n < 2 || parts[n-2].Value != "d1" || parts[n-1].Kind != "part" || parts[n-1].Value != "slice 7" {
+		t.Errorf("parts: %+v", parts)
 	}
 }
 
@@ -268,7 +292,7 @@ func TestKeysDecodeToTheirRequests(t *testing.T) {
 
 // encode writes parts down again, without the package's help.
 func encode(parts []keying.Part) string {
-	kinds := []string{"", "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions"}
+	kinds := []string{"", "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions", "deployment", "part"}
 	var b []byte
 	text := func(s string) {
 		n := len(s)

@@ -40,6 +40,13 @@ func Base(scheme, host, target string) Digest {
 	return sum(append(b, target...))
 }
 
+// Part returns the key of a piece of what k names, such as a slice of a long body. It
+// has k's Base, so that what purges a URL purges its pieces. A part has no parts.
+func (k Key) Part(name string) Key {
+	raw := string(appendText([]byte(k.raw), kindPart, name))
+	return Key{raw: raw, digest: sum([]byte(raw)), base: k.base}
+}
+
 func sum(raw []byte) Digest {
 	full := sha256.Sum256(raw)
 	return Digest(full[:16])

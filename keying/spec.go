@@ -43,6 +43,9 @@ type Spec struct {
 	// method, host and path; "" for nothing. Requests for the same URL that do not
 	// have it may be answered by another origin and stored by other rules.
 	Conditions string
+
+	// Deployment gives each deployment of an application responses of its own; "" for all.
+	Deployment string
 }
 
 // Cookie adds a cookie's value to the key. With partitions it adds the name of
@@ -120,6 +123,9 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 	}
 	if s.Conditions != "" {
 		b = appendText(b, kindConditions, s.Conditions)
+	}
+	if s.Deployment != "" {
+		b = appendText(b, kindDeployment, s.Deployment)
 	}
 
 	raw := string(b)

@@ -19,6 +19,7 @@ const codecVersion = 1
 const (
 	flagMustRevalidate = 1 << iota
 	flagNoCache
+	flagParts
 	flagsKnown = 1<<iota - 1
 )
 
@@ -26,7 +27,8 @@ const (
 // responses have equal forms. Times lose their zone and monotonic reading.
 //
 // The layout: version; status, request time, response time, length plus one, selection;
-// initial age, lifetime, stale-while-revalidate, stale-if-error, flags; epoch; tags; fields.
+// initial age, lifetime, stale-while-revalidate, stale-if-error, flags; epoch; tags; fields;
+// and of an incomplete body the whole size plus one and the ranges held.
 // Numbers are varints, strings have their length before them, lists their count.
 func (r *Response) Encode(dst []byte) []byte {
 	dst = append(dst, codecVersion)
@@ -47,6 +49,9 @@ func (r *Response) Encode(dst []byte) []byte {
 	if t.NoCache {
 		flags |= flagNoCache
 	}
+	if r.Parts != nil {
+		flags |= flagParts
+	}
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, r.Epoch)
 
@@ -54,7 +59,17 @@ func (r *Response) Encode(dst []byte) []byte {
 	for _, tag := range r.Tags {
 		dst = appendString(dst, tag)
 	}
-	return appendHeader(dst, r.Header)
+	dst = appendHeader(dst, r.Header)
+	if r.Parts == nil {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(r.Parts.Size+1))
+	dst = binary.AppendUvarint(dst, uint64(len(r.Parts.Held)))
+	for _, held := range r.Parts.Held {
+		dst = binary.AppendUvarint(dst, uint64(held.Start))
+		dst = binary.AppendUvarint(dst, uint64(held.Length))
+	}
+	return dst
 }
 
 // appendHeader writes how many names and values there are in all, then each name with its values.
@@ -114,6 +129,9 @@ func DecodeResponse(src []byte) (*Response, error) {
 		}
 	}
 	r.Header = d.header()
+	if flags&flagParts != 0 {
+		r.Parts = d.parts(r.Length)
+	}
 	if d.bad || d.s != "" || flags > flagsKnown || !r.Selection.valid() {
 		return nil, ErrDamaged
 	}
@@ -217,4 +235,24 @@ func (d *decoder) header() http.Header {
 		d.fail()
 	}
 	return h
+}
+
+// parts takes the ranges of a body of length bytes.
+func (d *decoder) parts(length int64) *Parts {
+	p := &Parts{Size: int64(d.below(1<<63)) - 1}
+	next, total := int64(0), int64(0)
+	for range d.count(2) {
+		r := Range{Start: int64(d.below(1 << 63)), Length: int64(d.below(1 << 63))}
+		end := r.Start + r.Length
+		if r.Start < next || r.Length == 0 || end < r.Start || p.Size >= 0 && end > p.Size {
+			d.fail()
+			return nil
+		}
+		p.Held = append(p.Held, r)
+		next, total = end+1, total+r.Length // what touches is one range
+	}
+	if len(p.Held) == 0 || length >= 0 && total != length {
+		d.fail()
+	}
+	return p
 }

@@ -38,7 +38,10 @@ func TestCodecRoundTrip(t *testing.T) {
 	for name, r := range map[string]*rfc9111.Response{
 		"everything": fullResponse(),
 		"nothing":    {Header: http.Header{}},
-		"no length":  {Status: 404, Header: http.Header{"A": {}}, Length: -1, Terms: rfc9111.Terms{NoCache: true, Lifetime: -1}},
+		"incomplete": {Status: 200, Header: http.Header{}, Length: 12, Parts: &rfc9111.Parts{
+			Size: 1 << 40, Held: []rfc9111.Range{{Start: 0, Length: 5}, {Start: 7, Length: 7}},
+		}},
+		"no length": {Status: 404, Header: http.Header{"A": {}}, Length: -1, Terms: rfc9111.Terms{NoCache: true, Lifetime: -1}},
 	} {
 		prefix := []byte("before")
 		coded := r.Encode(bytes.Clone(prefix))
@@ -135,6 +138,24 @@ func TestDecodeDamaged(t *testing.T) {
 	}
 }
 
+// Ranges that are not in order, touch, or do not make up the body are damage.
+func TestDecodeDamagedParts(t *testing.T) {
+	for name, p := range map[string]rfc9111.Parts{
+		"none":           {Size: 10},
+		"touching":       {Size: 10, Held: []rfc9111.Range{{Start: 0, Length: 2}, {Start: 2, Length: 2}}},
+		"out of order":   {Size: 10, Held: []rfc9111.Range{{Start: 5, Length: 2}, {Start: 0, Length: 2}}},
+		"empty":          {Size: 10, Held: []rfc9111.Range{{Start: 0, Length: 4}, {Start: 6, Length: 0}}},
+		"beyond":         {Size: 10, Held: []rfc9111.Range{{Start: 7, Length: 4}}},
+		"overflowing":    {Size: -1, Held: []rfc9111.Range{{Start: math.MaxInt64, Length: 4}}},
+		"another length": {Size: 10, Held: []rfc9111.Range{{Start: 0, Length: 3}}},
+	} {
+		r := &rfc9111.Response{Header: http.Header{}, Length: 4, Parts: &p}
+		if got, err := rfc9111.DecodeResponse(r.Encode(nil)); !errors.Is(err, rfc9111.ErrDamaged) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 // A length that lies must not make memory.
 func TestDecodeAllocates(t *testing.T) {
 	small := (&rfc9111.Response{Header: http.Header{}, RequestTime: time.Unix(0, 0), ResponseTime: time.Unix(0, 0)}).Encode(nil)
@@ -154,6 +175,7 @@ func TestDecodeAllocates(t *testing.T) {
 func FuzzDecodeResponse(f *testing.F) {
 	f.Add(fullResponse().Encode(nil))
 	f.Add((&rfc9111.Response{Header: http.Header{}}).Encode(nil))
+	f.Add((&rfc9111.Response{Header: http.Header{}, Length: 1, Parts: &rfc9111.Parts{Size: -1, Held: []rfc9111.Range{{Start: 3, Length: 1}}}}).Encode(nil))
 	f.Fuzz(func(t *testing.T, src []byte) {
 		r, err := rfc9111.DecodeResponse(src)
 		if err != nil {

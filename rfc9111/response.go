@@ -16,6 +16,7 @@ type Response struct {
 	ResponseTime time.Time // when its response head arrived
 
 	Length    int64     // of the body in bytes; -1 while it is not known
+	Parts     *Parts    // of an incomplete body: which bytes it is made of, in order; nil for a whole one
 	Selection Selection // the request fields that Vary named, "" without Vary
 	Terms     Terms     // for how long, and how, it may be reused
 	Tags      []string  // what a purge by tag names, sorted
