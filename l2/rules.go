@@ -20,7 +20,8 @@ var bucketRules = []byte("rules 1")
 // Log is an append-only, durable list of rules, each with an epoch: what was invalidated, in order. It is a
 // bbolt file of its own in the store's folder, so that no damage to a segment can undo an invalidation.
 type Log struct {
-	run  sync.Mutex // held while a batch is written, and to close
+	path string
+	run  sync.Mutex // guards db; held while a batch is written, to read, and to close
 	db   *database
 	mu   sync.Mutex // guards what follows; not held during I/O
 	next *batch
@@ -43,6 +44,9 @@ func OpenLog(dir string) (*Log, error) {
 // one takes its place.
 func openLog(dir string, report func(error)) (*Log, error) {
 	path := filepath.Join(dir, logName)
+	if err := removeLeftover(path + tempSuffix); err != nil {
+		return nil, err
+	}
 	db, err := openRules(path)
 	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) {
 		report(fmt.Errorf("rule log set aside: %w", err))
@@ -54,7 +58,7 @@ func openLog(dir string, report func(error)) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Log{db: db}, nil
+	return &Log{path: path, db: db}, nil
 }
 
 func openRules(path string) (db *database, err error) {
@@ -108,22 +112,39 @@ func (l *Log) Append(epoch uint64, rule []byte) error {
 	return b.err
 }
 
-// Rewrite replaces all rules by those of a sequence, durably and in one transaction. Appends wait until it is done, so
-// what the sequence yields must include whatever was appended before.
+// Rewrite replaces all rules by those of a sequence, durably and as one step: in a new file, so that the log takes no
+// more room than what is in it. Appends wait until it is done, so what the sequence yields must include whatever was
+// appended before. With an error the rules are as they were.
 func (l *Log) Rewrite(rules iter.Seq2[uint64, []byte]) error {
 	l.run.Lock()
 	defer l.run.Unlock()
-	return l.db.do(func() error {
-		return l.db.Update(func(tx *bolt.Tx) error {
-			if tx.Bucket(bucketRules) != nil {
-				if err := tx.DeleteBucket(bucketRules); err != nil {
-					return err
-				}
-			}
-			b, err := tx.CreateBucket(bucketRules)
-			if err != nil {
-				return err
-			}
+	temp := l.path + tempSuffix
+	db, err := writeRules(temp, rules)
+	if err != nil {
+		return errors.Join(err, removeLeftover(temp))
+	}
+	if err := os.Rename(temp, l.path); err != nil {
+		return errors.Join(err, db.close(), removeLeftover(temp))
+	}
+	old := l.db
+	l.db = db
+	// The rules are those of the new file now, whatever becomes of the old one.
+	_ = old.close()
+	return syncDir(filepath.Dir(l.path))
+}
+
+// writeRules makes a log at path that holds rules.
+func writeRules(path string, rules iter.Seq2[uint64, []byte]) (*database, error) {
+	if err := removeLeftover(path); err != nil {
+		return nil, err
+	}
+	db, err := openRules(path)
+	if err != nil {
+		return nil, err
+	}
+	err = db.do(func() error {
+		return db.Update(func(tx *bolt.Tx) error {
+			b := tx.Bucket(bucketRules)
 			for epoch, rule := range rules {
 				if err := putRule(b, frameRule(epoch, rule)); err != nil {
 					return err
@@ -132,6 +153,18 @@ func (l *Log) Rewrite(rules iter.Seq2[uint64, []byte]) error {
 			return nil
 		})
 	})
+	if err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+// removeLeftover removes what a rewriting that did not end has left.
+func removeLeftover(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func (l *Log) write(rules [][]byte) error {
@@ -170,9 +203,11 @@ func putRule(b *bolt.Bucket, v []byte) error {
 	return b.Put(binary.BigEndian.AppendUint64(nil, n), v)
 }
 
-// Replay calls fn for each rule in the order of Append. The rule is only valid during the call. A damaged rule ends it with an
-// error that wraps ErrDamaged.
+// Replay calls fn for each rule in the order of Append. The rule is only valid during the call, and fn must not use the
+// log. A damaged rule ends it with an error that wraps ErrDamaged.
 func (l *Log) Replay(fn func(epoch uint64, rule []byte) error) error {
+	l.run.Lock()
+	defer l.run.Unlock()
 	return guard(func() error {
 		return l.db.View(func(tx *bolt.Tx) error {
 			b := tx.Bucket(bucketRules)

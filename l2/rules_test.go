@@ -71,6 +71,64 @@ func TestRulesRewritten(t *testing.T) {
 	}
 }
 
+// A log that is written anew takes no more room than its rules, however many there were; and what a crash left
+// of an earlier attempt is no obstacle.
+func TestRewritingGivesRoomBack(t *testing.T) {
+	dir := t.TempDir()
+	l := must(l2.OpenLog(dir))
+	size := func() int64 { return must(os.Stat(filepath.Join(dir, "rules.db"))).Size() }
+	empty := size()
+	many := bytes.Repeat([]byte("x"), 30_000)
+	for i := range 100 {
+		if err := l.Append(uint64(i), many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grown := size()
+	write(t, dir, "rules.db.tmp", []byte("half a file"))
+	err := l.Rewrite(func(yield func(uint64, []byte) bool) { yield(99, []byte("kept")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now := size(); grown < 100*30_000 || now > empty {
+		t.Errorf("%d bytes empty, %d with the rules, %d without", empty, grown, now)
+	}
+	if err := l.Append(100, []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "rules.db.tmp", []byte("half a file"))
+	l = must(l2.OpenLog(dir))
+	defer l.Close()
+	if got, want := fmt.Sprint(replay(t, l)), "[99 kept 100 new]"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "rules.db.tmp")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the leftover is still there: %v", err)
+	}
+}
+
+// A sequence that panics leaves the rules as they were.
+func TestRewritingThatFails(t *testing.T) {
+	dir := t.TempDir()
+	l := must(l2.OpenLog(dir))
+	defer l.Close()
+	if err := l.Append(1, []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Rewrite(func(func(uint64, []byte) bool) { panic("no more") }); err == nil {
+		t.Error("no error")
+	}
+	if err := l.Append(2, []byte("b")); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(replay(t, l)); got != "[1 a 2 b]" {
+		t.Error(got)
+	}
+}
+
 func TestRulesAppendedAtTheSameTime(t *testing.T) {
 	dir := t.TempDir()
 	l, err := l2.OpenLog(dir)
