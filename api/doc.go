@@ -18,7 +18,8 @@
 //   - A body is sent whole, or the connection is aborted in a way that the client
 //     can see. Nothing is written into a connection after a failure.
 //   - Every response says what happened to it, errors included, and no error may
-//     be stored by anybody downstream.
+//     be stored by anybody downstream. An interim response, RFC 9110 15.2, says
+//     nothing: what happens is not decided yet.
 //   - Every connection has a bound in time for the next thing that it has to do:
 //     send a request, read what it was sent, use an upgraded connection.
 //   - Counters count every request. The access log may leave requests out when

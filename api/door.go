@@ -131,7 +131,7 @@ type exchange struct {
 func (x *exchange) begin() {
 	x.extendWrite()
 	if x.r.ContentLength != 0 {
-		x.body = newRequestBody(x.r.Body, x.rc, x.door.opts.ReadTimeout)
+		x.body = newRequestBody(x.r, x.rc, x.door.opts.ReadTimeout)
 	}
 	x.record.begin(x.r)
 }
@@ -145,6 +145,9 @@ func (x *exchange) serve() {
 	if req == nil { // OPTIONS *
 		x.general()
 		return
+	}
+	if x.r.ProtoAtLeast(1, 1) { // RFC 9110 15.2: never to HTTP/1.0
+		req.Interim = x.interim
 	}
 	ans, err := x.door.tier.Fetch(x.r.Context(), req)
 	if err != nil {

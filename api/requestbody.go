@@ -16,24 +16,43 @@ type requestBody struct {
 	body    io.Reader
 	rc      *http.ResponseController
 	timeout time.Duration
+	expects bool // the client waits for 100 before it sends any of it
 
 	mu     sync.Mutex // guards what follows, and the deadline against stop
+	begun  bool       // a Read has returned
 	done   bool       // the handler is over
 	ended  bool       // the body has been read to its end
 	failed error      // what ended it early
 }
 
-func newRequestBody(body io.Reader, rc *http.ResponseController, timeout time.Duration) *requestBody {
-	return &requestBody{body: body, rc: rc, timeout: timeout}
+func newRequestBody(r *http.Request, rc *http.ResponseController, timeout time.Duration) *requestBody {
+	return &requestBody{body: r.Body, rc: rc, timeout: timeout, expects: len(r.Header["Expect"]) > 0}
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
 	b.deadline(time.Now().Add(b.timeout))
 	n, err := b.body.Read(p)
+	b.begin()
 	if err != nil {
 		b.end(err)
 	}
 	return n, err
+}
+
+func (b *requestBody) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begun = true
+}
+
+// expected says whether the next Read may send 100 (Continue).
+func (b *requestBody) expected() bool {
+	if b == nil || !b.expects {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.begun
 }
 
 func (b *requestBody) deadline(t time.Time) {

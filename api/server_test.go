@@ -58,15 +58,21 @@ func TestServerBounds(t *testing.T) {
 	}
 }
 
+// serveHTTP2 serves h over TLS until the end of the test.
+func serveHTTP2(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config = api.NewServer(h, nil)
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv
+}
+
 // Over HTTP/2 the door answers the same.
 func TestHTTP2(t *testing.T) {
 	s := always(ok)
-	inner := api.NewServer(newDoor(t, s, "", api.DoorOptions{}), nil)
-	srv := httptest.NewUnstartedServer(inner.Handler)
-	srv.Config = inner
-	srv.EnableHTTP2 = true
-	srv.StartTLS()
-	defer srv.Close()
+	srv := serveHTTP2(t, newDoor(t, s, "", api.DoorOptions{}))
 	resp, err := srv.Client().Get(srv.URL + "/x?y")
 	if err != nil {
 		t.Fatal(err)

@@ -31,4 +31,8 @@ type Request struct {
 	Origin string                // name of the origin in the table, after the split test
 	Bypass rfc9111.CachingStatus // why the caches must not be used, "" when they may
 	At     time.Time             // when its head had arrived
+
+	// Interim is given each 1xx response that comes before the answer, with fields
+	// that it must not edit: by Fetch, in the goroutine of its caller. nil: nobody wants any.
+	Interim func(status int, header http.Header)
 }

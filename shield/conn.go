@@ -5,15 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"sync"
-	"sync/atomic"
 	"time"
 )
-
-// maxInterim is how many 1xx responses may come before the final one.
-const maxInterim = 8
 
 var errUnsolicited = errors.New("bytes that belong to no request")
 
@@ -122,21 +119,18 @@ func (d dialer) secure(ctx context.Context, network, addr string) (net.Conn, err
 	return &guardedConn{Conn: conn}, nil
 }
 
-// watch guards the connection that a request gets, and ends a request whose
-// upstream sends 1xx responses for ever, RFC 9110 15.2.
-func watch(ctx context.Context) context.Context {
-	var interim atomic.Int32
+// watch guards the connection that a request gets, and has what comes before its
+// response told.
+func watch(ctx context.Context, tell func(interim)) context.Context {
+	filter := &interimFilter{tell: tell}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			if c, ok := info.Conn.(*guardedConn); ok && info.Reused {
 				c.reuse(ctx)
 			}
 		},
-		Got1xxResponse: func(int, textproto.MIMEHeader) error {
-			if interim.Add(1) > maxInterim {
-				return errors.New("too many interim responses")
-			}
-			return nil
+		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+			return filter.take(status, http.Header(h))
 		},
 	})
 }

@@ -39,5 +39,11 @@
 // client's address in X-Forwarded-For. A request of a flight does not: its answer
 // is for everybody, and an origin that answers by address would be cached wrongly.
 //
+// What comes before a response. Interim responses, RFC 9110 15.2, go at once to the client
+// that the response is fetched for, and to those in its flight whose requests have
+// the very same fields: whether others may share the response is not known yet. At
+// most 8 go on for a request, none is stored, and 64 end the request. 100 (Continue)
+// is not passed on, because no origin gets an expectation.
+//
 // It must never know bbolt, ristretto, or the sockets of clients.
 package shield

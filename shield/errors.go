@@ -36,8 +36,8 @@ var (
 var (
 	// ErrStalled cuts off a reader that kept the fill waiting for too long.
 	ErrStalled = errors.New("shield: reader too slow for a body that is not stored")
-	// ErrPanic means that the flight's function panicked.
-	ErrPanic = errors.New("shield: panic in flight")
+	// ErrPanic means that what fetched the response panicked.
+	ErrPanic = errors.New("shield: panic while fetching")
 	// ErrStore is what a reader gets when stored bytes behind it cannot be read again.
 	ErrStore = errors.New("shield: stored bytes cannot be read")
 	// ErrReplaced means that what was validated is not what is stored any more.

@@ -218,11 +218,9 @@ func (s *Shield) ride(ctx context.Context, k ticket) (*rfc9111.Answer, *another,
 	if err != nil {
 		return nil, nil, err
 	}
-	select {
-	case <-st.f.ready:
-	case <-ctx.Done():
+	if err := st.await(ctx, k.req); err != nil {
 		s.flights.leave(st)
-		return nil, nil, fmt.Errorf("shield: client left: %w", context.Cause(ctx))
+		return nil, nil, err
 	}
 	return s.arrive(ctx, k.req, st)
 }
@@ -344,5 +342,6 @@ func forRefresh(req *policy.Request) *policy.Request {
 	own.Header = req.Header.Clone()
 	own.Header.Del("Cache-Control")
 	own.Header.Del("Pragma")
+	own.Interim = nil // the client may be gone
 	return &own
 }

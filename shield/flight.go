@@ -27,6 +27,7 @@ type flight struct {
 	alone  bool            // nobody waits with it before its headers
 	detail string          // why it goes alone, for people who debug
 	body   *body
+	early  bulletin // what the origin sent before its response
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc

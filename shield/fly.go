@@ -39,10 +39,15 @@ func (s *Shield) run(f *flight) {
 // contain turns a panic into an error for everyone in the flight.
 func (s *Shield) contain(f *flight) {
 	if v := recover(); v != nil {
-		err := fmt.Errorf("%w: %v", ErrPanic, v)
-		s.opts.Report(fmt.Errorf("%w\n%s", err, debug.Stack()))
-		s.flights.overrun(f, err)
+		s.flights.overrun(f, s.panicked(v))
 	}
+}
+
+// panicked reports a panic where it was recovered from, and returns it as an error.
+func (s *Shield) panicked(v any) error {
+	err := fmt.Errorf("%w: %v", ErrPanic, v)
+	s.opts.Report(fmt.Errorf("%w\n%s", err, debug.Stack()))
+	return err
 }
 
 // fly looks into the store once more, see flights.join, and then asks the origin.
@@ -89,7 +94,9 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 	if f.reply != nil {
 		_ = f.reply.body.Close()
 	}
-	rep, err := s.origins.send(f.ctx, f.req, forFlight(f.req, stored))
+	out := forFlight(f.req, stored)
+	out.hear(f.req, f.early.add)
+	rep, err := s.origins.send(f.ctx, f.req, out)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (o *origin) transport(u policy.Upstream) http.RoundTripper {
 // and returns the first answer. The header timeout covers all of them.
 func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ctx = watch(ctx)
+	ctx = watch(ctx, out.interim)
 	patience := o.patience(cancel)
 	defer patience.end()
 	if out.stream != nil {

@@ -21,6 +21,8 @@ type outgoing struct {
 	body   []byte // of a keyed request
 	stream *upload
 
+	interim func(interim) // told of 1xx responses, nil when nobody wants them
+
 	upgrade     string // protocol that the client asks for
 	conditional bool   // 304 is an answer
 	ranged      bool   // 206 is an answer

@@ -47,7 +47,7 @@ func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.V
 
 func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decision) (*rfc9111.Answer, error) {
 	s.counts.passed.Add(1)
-	rep, err := s.origins.send(ctx, req, forPass(req))
+	rep, err := s.sendHearing(ctx, req, forPass(req))
 	if err != nil {
 		return nil, err
 	}
