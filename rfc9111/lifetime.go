@@ -44,8 +44,8 @@ func originLifetime(resp *Response, d *directives, targeted bool) (life time.Dur
 	if targeted || len(lines) == 0 {
 		return 0, false
 	}
-	expires, err := http.ParseTime(lines[0])
-	if err != nil {
+	expires, ok := parseDate(lines[0])
+	if !ok {
 		return 0, true // an invalid date is one in the past, RFC 9111 5.3
 	}
 	for _, line := range lines[1:] {
@@ -62,16 +62,6 @@ func dateOf(resp *Response) time.Time {
 		return date
 	}
 	return resp.ResponseTime.Truncate(time.Second)
-}
-
-// fieldTime parses a field that holds one HTTP-date, RFC 9110 5.6.7.
-func fieldTime(h http.Header, name string) (time.Time, bool) {
-	lines := h[name]
-	if len(lines) != 1 {
-		return time.Time{}, false
-	}
-	t, err := http.ParseTime(lines[0])
-	return t, err == nil
 }
 
 const (

@@ -94,9 +94,9 @@ func sameForRange(h http.Header, resp *Response) bool {
 		own, has := entityTag(resp.Header)
 		return has && rest == "" && strongEqual(tag, own)
 	}
-	asked, err := http.ParseTime(value)
+	asked, valid := parseDate(value)
 	modified, ok := fieldTime(resp.Header, "Last-Modified")
-	if err != nil || !ok || !asked.Equal(modified) {
+	if !valid || !ok || !asked.Equal(modified) {
 		return false
 	}
 	return datedStrongly(resp.Header)

@@ -1,6 +1,7 @@
 package rfc9111_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -112,4 +113,35 @@ func TestEvaluate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzEvaluate reads conditions in every field. None of them holds for an entity tag that is
+// not in it, and a tag holds in any list.
+func FuzzEvaluate(f *testing.F) {
+	f.Add(`"a", W/"b"`, `"a"`)
+	f.Add(`*`, `W/"x,y"`)
+	f.Add(`"a" "b",, w/"c", "`, `Sat, 14 Mar 2026 15:09:26 GMT`)
+	f.Fuzz(func(t *testing.T, field, other string) {
+		for _, name := range []string{"If-Match", "If-None-Match", "If-Range", "If-Modified-Since", "If-Unmodified-Since"} {
+			req := get("Range: bytes=0-0")
+			req.Header[name] = []string{field}
+			resp := response(200, "Last-Modified: "+date(0))
+			resp.Header["Etag"] = []string{other}
+			got := rfc9111.Evaluate(req, resp)
+			if got == rfc9111.Failed && !strings.HasPrefix(name, "If-Match") && name != "If-Unmodified-Since" ||
+				got == rfc9111.NotModified && name != "If-None-Match" && name != "If-Modified-Since" ||
+				got == rfc9111.IgnoreRange && name != "If-Range" {
+				t.Fatalf("%s %q: %v", name, field, got)
+			}
+		}
+		tagged := response(200, `Etag: "own"`)
+		if got := rfc9111.Evaluate(get(`If-None-Match: "own", `+field), tagged); got != rfc9111.NotModified {
+			t.Fatalf("%q hides a tag before it: %v", field, got)
+		}
+		req := get()
+		req.Header["If-None-Match"] = []string{field, `"own"`}
+		if got := rfc9111.Evaluate(req, tagged); got != rfc9111.NotModified {
+			t.Fatalf("%q hides a tag on the next line: %v", field, got)
+		}
+	})
 }

@@ -1,0 +1,102 @@
+package rfc9111
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// dateForm is a form of HTTP-date behind the name of its day.
+type dateForm struct {
+	shape  string // 9 is a digit, a a letter, _ a digit or a space; the rest is itself
+	layout string // for package time
+	full   bool   // whether the day's name is written out
+}
+
+// The forms of RFC 9110 5.6.7. Years of two digits beyond 68 are of the last century, so
+// that none lies more than 50 years ahead.
+var (
+	fixDate    = dateForm{", 99 aaa 9999 99:99:99 GMT", ", 02 Jan 2006 15:04:05 GMT", false}
+	rfc850Date = dateForm{", 99-aaa-99 99:99:99 GMT", ", 02-Jan-06 15:04:05 GMT", true}
+	cDate      = dateForm{" aaa _9 99:99:99 9999", " Jan _2 15:04:05 2006", false}
+)
+
+// parseDate parses an HTTP-date in any case, RFC 9111 4.2, but in nothing else more liberally
+// than RFC 9110 5.6.7: package time allows hours of one digit, and more spaces than one.
+// Whether the day's name is that of the day is not looked at.
+func parseDate(value string) (time.Time, bool) {
+	day := strings.IndexAny(value, ", ")
+	if day < 0 {
+		return time.Time{}, false
+	}
+	form := fixDate
+	switch {
+	case value[day] == ' ':
+		form = cDate
+	case len(value)-day == len(rfc850Date.shape):
+		form = rfc850Date
+	}
+	if !isDay(value[:day], form.full) || !hasShape(value[day:], form.shape) {
+		return time.Time{}, false
+	}
+	// A leap second is the second after 59, RFC 9110 5.6.7.
+	text, leap := value[day:], time.Duration(0)
+	if at := strings.LastIndexByte(text, ':') + 1; text[at:at+2] == "60" {
+		text, leap = text[:at]+"59"+text[at+2:], time.Second
+	}
+	t, err := time.Parse(form.layout, strings.ToUpper(text))
+	return t.Add(leap), err == nil
+}
+
+// isDay says whether name is a day's, of three letters or in full.
+func isDay(name string, full bool) bool {
+	for day := time.Sunday; day <= time.Saturday; day++ {
+		own := day.String()
+		if !full {
+			own = own[:3]
+		}
+		if strings.EqualFold(name, own) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasShape compares s with the shape of a form, see dateForm.
+func hasShape(s, shape string) bool {
+	if len(s) != len(shape) {
+		return false
+	}
+	for i := range len(s) {
+		c, digit := s[i], s[i] >= '0' && s[i] <= '9'
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		switch shape[i] {
+		case '9':
+			if !digit {
+				return false
+			}
+		case 'a':
+			if !letter {
+				return false
+			}
+		case '_':
+			if !digit && c != ' ' {
+				return false
+			}
+		default:
+			if c != shape[i] && !(letter && c&^0x20 == shape[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// fieldTime parses a field that holds one HTTP-date.
+func fieldTime(h http.Header, name string) (time.Time, bool) {
+	lines := h[name]
+	if len(lines) != 1 {
+		return time.Time{}, false
+	}
+	return parseDate(lines[0])
+}
