@@ -170,3 +170,42 @@ func Combine(req Request, stored, part *Response, rules *Rules) (combined *Respo
 	}
 	return updated(req, stored, part, rules.orZero())
 }
+
+// Resumption returns the header that asks for stored from its byte at on, after a body
+// that broke off there: h without the client's own conditions, with Range, and with
+// If-Range, so that nothing but the rest of the same version comes as a 206, RFC 9110
+// 13.1.5. ok is false for what cannot be gone on with: another status than 200, no
+// strong validator, or an origin that says it has no ranges, RFC 9110 14.3.
+func Resumption(h http.Header, stored *Response, at int64) (out http.Header, ok bool) {
+	validator := strongValidator(stored)
+	for _, line := range stored.Header["Accept-Ranges"] {
+		for unit := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(trimOWS(unit), "none") {
+				return nil, false
+			}
+		}
+	}
+	if stored.Status != 200 || validator == "" {
+		return nil, false
+	}
+	out = Conditional(h, nil)
+	out["Range"] = []string{"bytes=" + strconv.FormatInt(at, 10) + "-"}
+	out["If-Range"] = []string{validator}
+	return out, true
+}
+
+// Resumes says whether part is a 206 whose range may be put behind the beginning of
+// stored, RFC 9110 15.3.7.3: one range of a representation whose length it tells, with
+// stored's strong validator and its coding, and without a word that would have kept
+// stored from being stored. Whether r is the range that is missing is left to ask.
+func Resumes(req Request, stored, part *Response, rules *Rules) (r Range, size int64, ok bool) {
+	if _, ok := Combine(req, stored, part, rules); !ok {
+		return Range{}, 0, false
+	}
+	r, size, ok = ParseContentRange(part.Header["Content-Range"][0])
+	if !ok || size < 0 || part.Length >= 0 && part.Length != r.Length {
+		return Range{}, 0, false
+	}
+	// Some servers code whole responses on the fly and parts never, under one tag.
+	return r, size, slices.Equal(part.Header["Content-Encoding"], stored.Header["Content-Encoding"])
+}

@@ -255,3 +255,67 @@ func FuzzContentRange(f *testing.F) {
 		}
 	})
 }
+
+// RFC 9110 13.1.5 and 14.3.
+func TestResumption(t *testing.T) {
+	tests := []struct {
+		name   string
+		status int
+		stored []string
+		want   string // If-Range
+	}{
+		{"strong tag", 200, []string{`Etag: "a"`}, `"a"`},
+		{"strong date", 200, []string{"Last-Modified: " + date(-time.Hour)}, date(-time.Hour)},
+		{"with ranges", 200, []string{`Etag: "a"`, "Accept-Ranges: bytes"}, `"a"`},
+		{"weak tag", 200, []string{`Etag: W/"a"`, "Last-Modified: " + date(-time.Hour)}, ""},
+		{"weak date", 200, []string{"Last-Modified: " + date(0)}, ""},
+		{"no validator", 200, nil, ""},
+		{"no ranges", 200, []string{`Etag: "a"`, "Accept-Ranges: None"}, ""},
+		{"no ranges among others", 200, []string{`Etag: "a"`, "Accept-Ranges: x, none"}, ""},
+		{"not a 200", 203, []string{`Etag: "a"`}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			client := header("Accept: a", "Range: bytes=1-2", `If-None-Match: "x"`)
+			got, ok := rfc9111.Resumption(client, response(tt.status, tt.stored...), 7)
+			var want http.Header
+			if tt.want != "" {
+				want = header("Accept: a", "Range: bytes=7-")
+				want["If-Range"] = []string{tt.want}
+			}
+			if !reflect.DeepEqual(got, want) || ok != (want != nil) || client.Get("Range") != "bytes=1-2" {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// RFC 9110 15.3.7.3.
+func TestResumes(t *testing.T) {
+	tests := []struct {
+		name   string
+		length int64
+		part   []string
+		want   bool
+	}{
+		{"the rest", 5, []string{`Etag: "a"`, "Content-Encoding: gzip", "Content-Range: bytes 5-9/10"}, true},
+		{"of unknown length", -1, []string{`Etag: "a"`, "Content-Encoding: gzip", "Content-Range: bytes 5-9/10"}, true},
+		{"shorter", 4, []string{`Etag: "a"`, "Content-Encoding: gzip", "Content-Range: bytes 5-9/10"}, false},
+		{"size not told", 5, []string{`Etag: "a"`, "Content-Encoding: gzip", "Content-Range: bytes 5-9/*"}, false},
+		{"no range", 5, []string{`Etag: "a"`, "Content-Encoding: gzip", "Content-Range: bytes */10"}, false},
+		{"coding left out", 5, []string{`Etag: "a"`, "Content-Range: bytes 5-9/10"}, false},
+		{"another version", 5, []string{`Etag: "b"`, "Content-Encoding: gzip", "Content-Range: bytes 5-9/10"}, false},
+		{"now private", 5, []string{`Etag: "a"`, "Content-Encoding: gzip", "Content-Range: bytes 5-9/10", "Cache-Control: private"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			old := stored(t, get(), nil, `Etag: "a"`, "Content-Encoding: gzip", "Cache-Control: max-age=60")
+			part := response(206, tt.part...)
+			part.Length = tt.length
+			r, size, ok := rfc9111.Resumes(get(), old, part, nil)
+			if ok != tt.want || ok && (r != rfc9111.Range{Start: 5, Length: 5} || size != 10) {
+				t.Errorf("%v of %d, %v", r, size, ok)
+			}
+		})
+	}
+}

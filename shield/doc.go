@@ -16,8 +16,8 @@
 //     after the purge joins it, and what slipped in between is refused by its
 //     epoch when it is looked up.
 //   - Memory for a body is bounded, however long it is and however slow its
-//     readers are. A body that did not arrive whole ends in an error for every
-//     reader and is not stored.
+//     readers are. A body that breaks off is asked for the rest, a few times. One
+//     that did not arrive whole ends in an error for every reader and is not stored.
 //   - The bytes of the request target that an origin sees are those in the key.
 //
 // Who waits for whom. Requests with a Cookie wait in flights like all others:

@@ -117,7 +117,7 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d}) {
 		return // it overran; what was begun is freed when it drains
 	}
-	tail, err := s.copyBody(f, f.reply.body, w, head.Length)
+	tail, err := s.copyBody(f, newSupply(s, f, head), w, head.Length)
 	if err != nil {
 		s.counts.error(err)
 		f.body.end(err)
@@ -136,7 +136,7 @@ type tail struct {
 }
 
 // copyBody moves the body from the origin to readers and store, all but what came
-// last. A body that is not as long as was said is an error.
+// last. src says when it is not as long as was said.
 func (s *Shield) copyBody(f *flight, src io.Reader, w Writer, length int64) (tail, error) {
 	b := f.body
 	t := tail{storing: w != nil}
@@ -154,14 +154,10 @@ func (s *Shield) copyBody(f *flight, src io.Reader, w Writer, length int64) (tai
 			err = expectEnd(src)
 		}
 		switch {
-		case length >= 0 && t.size > length:
-			return t, fmt.Errorf("%w: body longer than its length of %d", ErrOriginProtocol, length)
 		case err == nil:
 			b.publish(n)
 		case !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 			return t, err
-		case t.size < length:
-			return t, fmt.Errorf("%w: %d of %d bytes", ErrOriginTruncated, t.size, length)
 		default:
 			t.held = n
 			return t, nil

@@ -40,6 +40,17 @@ func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
 	return out
 }
 
+// forRest makes the request for what is missing of a flight's body: the flight's
+// own, with the range fields of header.
+func forRest(req *policy.Request, header http.Header) *outgoing {
+	out := forFlight(req, nil)
+	for _, name := range []string{"Range", "If-Range"} {
+		out.header[name] = header[name]
+	}
+	out.ranged = true
+	return out
+}
+
 // forPass makes the request of a pass: the client's own, conditional and range
 // fields included, with its address.
 func forPass(req *policy.Request) *outgoing {

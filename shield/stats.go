@@ -10,7 +10,7 @@ type counts struct {
 	originRequests, retries                             atomic.Int64
 	hits, staleHits, collapsed, refreshes, refreshing   atomic.Int64
 	validated, staleOnError, hitForPass, passed, filled atomic.Int64
-	notStored, invalidations                            atomic.Int64
+	notStored, invalidations, resumed                   atomic.Int64
 
 	unreachable, timeouts, protocol, truncated, overloaded, stalled, panics, store atomic.Int64
 }
@@ -32,6 +32,7 @@ type Stats struct {
 	Refreshes     int64 `json:"refreshes"`     // background flights started
 	Validated     int64 `json:"validated"`     // 304 answers that freshened something stored
 	Filled        int64 `json:"filled"`        // bodies fetched whole and stored or handed to the listener
+	Resumed       int64 `json:"resumed"`       // bodies cut off in the middle that went on there
 	NotStored     int64 `json:"notStored"`     // bodies that the store or a purge refused
 	Passed        int64 `json:"passed"`        // answered without the caches
 	HitForPass    int64 `json:"hitForPass"`    // answered alone because the key is known to be uncacheable
@@ -77,6 +78,7 @@ func (s *Shield) Stats() Stats {
 		Refreshes:      c.refreshes.Load(),
 		Validated:      c.validated.Load(),
 		Filled:         c.filled.Load(),
+		Resumed:        c.resumed.Load(),
 		NotStored:      c.notStored.Load(),
 		Passed:         c.passed.Load(),
 		HitForPass:     c.hitForPass.Load(),

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // open sends a GET and returns the response without reading its body.
@@ -124,6 +126,29 @@ func TestTruncatedBodyIsVisibleAndNotStored(t *testing.T) {
 		}
 		node.quiet()
 		asked(t, origin, "/cut", want)
+	}
+}
+
+func TestTruncatedBodyGoesOn(t *testing.T) {
+	origin, node := shop(t)
+	body := strings.Repeat("0123456789", 50_000)
+	origin.page("/cut", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Etag", `"1"`)
+		if r.Header.Get("Range") != "" {
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+			return
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = io.WriteString(w, body[:123_456])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	node.want(node.fill("/cut"), 200, missStored, body)
+	node.want(node.get("/cut"), 200, hitMemory, body)
+	asked(t, origin, "/cut", 2)
+	if got := node.stats().Shield.Resumed; got != 1 {
+		t.Errorf("resumed %d times", got)
 	}
 }
 
