@@ -279,7 +279,7 @@ func TestACodingThatComesTooLate(t *testing.T) {
 		if ans := n.get(req); decode(t, ans) != text(5000) {
 			t.Error("an old body")
 		}
-		n.Dropped(keyed(t, "/a", "gzip").Key)
+		n.Dropped(keyed(t, "/a", "gzip").Key, "")
 		synctest.Wait()
 		if s := n.Stats(); s.Bytes != 0 || s.Objects != 0 {
 			t.Errorf("stats = %+v", s)

@@ -54,14 +54,16 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 	t.store.replaceLocked(e)
 }
 
-// Dropped forgets all variants of key.
-func (t *Tier) Dropped(key keying.Key) {
+// Dropped forgets the variant of key with a selection.
+func (t *Tier) Dropped(key keying.Key, selection rfc9111.Selection) {
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
-	hash := t.hash(key)
-	if e := t.store.peekLocked(hash); e != nil && e.key.Bytes() == key.Bytes() {
-		t.store.removeLocked(hash)
+	old := t.store.peekLocked(t.hash(key))
+	if old == nil || old.key.Bytes() != key.Bytes() || selected(old.variants, selection) == nil {
+		return
 	}
+	e := &entry{hash: old.hash, generation: old.generation, key: old.key}
+	t.store.replaceLocked(e.holding(nil, old.variants, selection))
 }
 
 // Clear forgets everything that was stored before it. It holds at once; the room

@@ -3,6 +3,7 @@ package l1_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +37,14 @@ func TestVariants(t *testing.T) {
 	if s := n.Stats(); s.Objects != 3 {
 		t.Errorf("stats = %+v", s)
 	}
-	n.Dropped(key(t, "/a"))
+	german, _ := rfc9111.Select([]string{"Accept-Language"}, http.Header{"Accept-Language": {"de"}})
+	english, _ := rfc9111.Select([]string{"Accept-Language"}, http.Header{"Accept-Language": {"en"}})
+	n.Dropped(key(t, "/a"), german)
+	n.expect(request(t, "/a", "Accept-Language", "de"), "for everybody", rfc9111.Hit)
+	n.Dropped(key(t, "/a"), "")
+	n.expect(request(t, "/a", "Accept-Language", "en"), "english", rfc9111.Hit)
+	n.Dropped(key(t, "/a"), english)
+	n.expect(request(t, "/a", "Accept-Language", "en"), below, rfc9111.Miss)
 	n.expect(request(t, "/a", "Accept-Language", "de"), below, rfc9111.Miss)
 	if s := n.Stats(); s.Objects != 0 || s.Bytes != 0 {
 		t.Errorf("stats = %+v", s)
@@ -208,12 +216,9 @@ func TestTheBudgetHoldsWhateverHappens(t *testing.T) {
 				n.Clear()
 				clear(model)
 			case op == 1:
-				n.Dropped(key(t, target))
-				for held := range model {
-					if strings.HasPrefix(held, target+" ") {
-						delete(model, held)
-					}
-				}
+				selection, _ := rfc9111.Select([]string{"X"}, http.Header{"X": {variant}})
+				n.Dropped(key(t, target), selection)
+				delete(model, name)
 			case op < 12:
 				model[name] = text(rapid.IntRange(0, 40<<10).Draw(rt, "size"))
 				n.fill(target, model[name], varyOn(t, "X", variant))
@@ -369,7 +374,7 @@ func TestClearAndCloseUnderTraffic(t *testing.T) {
 					n.Filled(keyed(t, target, "gzip").Key, page(start, nil), []byte(text(2000)))
 				}
 				if i%100 == 0 {
-					n.Dropped(keyed(t, target, "gzip").Key)
+					n.Dropped(keyed(t, target, "gzip").Key, "")
 				}
 			}
 		})

@@ -114,7 +114,7 @@ func TestKeysAreCompared(t *testing.T) {
 	n.fill("/b", "b", nil)
 	n.expect(request(t, "/a"), below, rfc9111.Miss)
 	n.expect(request(t, "/b"), "b", rfc9111.Hit)
-	n.Dropped(key(t, "/a")) // is not held
+	n.Dropped(key(t, "/a"), "") // is not held
 	n.expect(request(t, "/b"), "b", rfc9111.Hit)
 	if s := n.Stats(); s.Objects != 1 {
 		t.Errorf("stats = %+v", s)

@@ -91,6 +91,8 @@ func (s *Store) pack(o *op) {
 		}
 	case opDelete:
 		s.packGone(line{kind: lineGoneWhole, digest: o.digest, seq: s.nextSeq()})
+	case opDrop:
+		s.packGone(line{kind: lineGone, digest: o.digest, sel: o.sel, seq: s.nextSeq()})
 	}
 }
 

@@ -413,6 +413,25 @@ func (x *index) forget(d keying.Digest) bool {
 	return len(list) > 0 || chain != 0
 }
 
+// forgetVariant removes one variant under a digest.
+func (x *index) forgetVariant(d keying.Digest, sel rfc9111.Selection) {
+	s := x.shard(d)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.DeleteFunc(s.pending[d], func(p *pending) bool {
+		p.dead = p.dead || p.sel == sel
+		return p.sel == sel
+	})
+	if len(list) == 0 {
+		delete(s.pending, d)
+	} else {
+		s.pending[d] = list
+	}
+	if at, before := s.findLocked(d, sel); at != 0 {
+		s.unlinkLocked(d, at, before)
+	}
+}
+
 // full says whether a variant would be one too many for its key.
 func (x *index) full(d keying.Digest, sel rfc9111.Selection) bool {
 	s := x.shard(d)

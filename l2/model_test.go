@@ -23,6 +23,7 @@ func TestModel(t *testing.T) {
 			"get":     m.get,
 			"freshen": m.freshen,
 			"delete":  m.delete,
+			"drop":    m.drop,
 			"filler":  m.filler,
 			"sync":    func(*rapid.T) { sync(t, m.store) },
 			"reopen":  m.reopen,
@@ -131,6 +132,14 @@ func (m *model) delete(rt *rapid.T) {
 			delete(m.want, q)
 		}
 	}
+}
+
+func (m *model) drop(rt *rapid.T) {
+	p := draw(rt)
+	if err := m.store.Drop(key(m.t, p.target), m.response(&p, 0).Selection); err != nil {
+		rt.Fatal(err)
+	}
+	delete(m.want, p)
 }
 
 // filler pushes older objects out.

@@ -244,3 +244,15 @@ func (s *Store) Delete(key keying.Key) error {
 	}
 	return s.queue.add(op{kind: opDelete, digest: d}, func() { s.index.forget(d) })
 }
+
+// Drop removes the variant of key with a selection, as Delete removes all.
+func (s *Store) Drop(key keying.Key, sel rfc9111.Selection) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	d := key.Digest()
+	if !s.index.has(d) {
+		return nil
+	}
+	return s.queue.add(op{kind: opDrop, digest: d, sel: sel}, func() { s.index.forgetVariant(d, sel) })
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weir/keying"
+	"weir/rfc9111"
 )
 
 type opKind int
@@ -13,6 +14,7 @@ const (
 	opChunk  opKind = iota // a chunk of a body that is being written
 	opHead                 // an object, with the last chunk of its body if frame is set
 	opDelete               // a tombstone
+	opDrop                 // a tombstone for one variant
 	opSync                 // somebody waits until everything before is durable
 )
 
@@ -27,6 +29,7 @@ type op struct {
 	head   *head
 	pend   *pending
 	digest keying.Digest
+	sel    rfc9111.Selection
 	done   chan error
 }
 

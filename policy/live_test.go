@@ -3,7 +3,6 @@ package policy_test
 import (
 	"sync"
 	"testing"
-	"time"
 
 	"weir/policy"
 )
@@ -35,7 +34,7 @@ func TestLiveUnderLoad(t *testing.T) {
 		})
 	}
 	for i := range 100 {
-		live.Swap(tables[i%2], time.Time{})
+		live.Swap(tables[i%2])
 	}
 	readers.Wait()
 	if live.Load() != tables[1] {

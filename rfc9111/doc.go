@@ -35,4 +35,6 @@
 //     fields is there, and not at all when none is.
 //   - A 304 does not change the stored ETag, Vary and what describes the stored
 //     bytes. One without a validator is taken for an answer to the one that was sent.
+//   - A 404 or 410 to HEAD has what is stored validated before its next use, and drops
+//     nothing: there are servers that know no HEAD.
 package rfc9111

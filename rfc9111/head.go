@@ -15,20 +15,44 @@ const (
 	HeadOutdates                   // the stored response is no longer what GET would give
 )
 
-// FreshenByHead tells what a 200 to HEAD means for a stored response that req would
+// FreshenByHead tells what an answer to HEAD means for a stored response that req would
 // select, RFC 9111 4.3.5, and returns it updated where it is still current. What is
-// outdated must be validated before it is used again.
+// outdated must be validated before it is used again, see [Response.Outdated].
+//
+// Only a 200 updates. A 404 or 410 says that GET would find nothing either, RFC 9110
+// 9.3.2, which is reason enough to ask again and not to drop anything: there
+// are servers that know no HEAD. An answer to a request with Authorization that is
+// not for everybody says nothing about what everybody gets.
 func FreshenByHead(req Request, stored, head *Response, rules *Rules) (fresh *Response, effect HeadEffect) {
-	if req.Method != "HEAD" || head.Status != 200 {
+	rules = rules.orZero()
+	switch {
+	case req.Method != "HEAD" || requestDirectives(req.Header, rules).noStore:
+		return nil, HeadNothing
+	case head.Status == 404 || head.Status == 410:
+		if stored.Status == head.Status {
+			return nil, HeadNothing
+		}
+		return nil, HeadOutdates
+	case head.Status != 200:
+		return nil, HeadNothing
+	}
+	if d, _ := responseDirectives(head.Header, rules); unshared(req, &d) {
 		return nil, HeadNothing
 	}
 	if stored.Status != 200 || !describes(head.Header, stored) {
 		return nil, HeadOutdates
 	}
-	if fresh, ok := updated(req, stored, head, rules.orZero()); ok {
+	if fresh, ok := updated(req, stored, head, rules); ok {
 		return fresh, HeadUpdates
 	}
 	return nil, HeadOutdates
+}
+
+// Outdated returns r as a response that is stale and may not be used stale.
+func (r *Response) Outdated() *Response {
+	out := *r
+	out.Terms = Terms{InitialAge: r.Terms.InitialAge, MustRevalidate: true}
+	return &out
 }
 
 // describes says whether what h says about the representation is true of stored:
@@ -45,8 +69,12 @@ func describes(h http.Header, stored *Response) bool {
 		return false
 	}
 	if lines := h["Content-Length"]; len(lines) > 0 {
+		whole := stored.Length
+		if stored.Parts != nil {
+			whole = stored.Parts.Size
+		}
 		n, err := strconv.ParseInt(trimOWS(lines[0]), 10, 64)
-		if err != nil || n != stored.Length {
+		if err != nil || n != whole {
 			return false
 		}
 	}

@@ -36,8 +36,13 @@ func TestFreshenByHead(t *testing.T) {
 		{"other coding", ask, nil, 200, []string{"Content-Encoding: gzip"}, outdates},
 		{"now private", ask, nil, 200, []string{"Cache-Control: private"}, outdates},
 		{"now a Vary on more", ask, nil, 200, []string{"Vary: Foo, Bar"}, outdates},
-		{"not found", ask, nil, 404, nil, nothing},
-		{"gone", ask, nil, 410, nil, nothing},
+		{"not found", ask, nil, 404, nil, outdates},
+		{"gone", ask, nil, 410, []string{"Cache-Control: max-age=1000"}, outdates},
+		{"method not allowed", ask, nil, 405, nil, nothing},
+		{"unavailable", ask, nil, 503, nil, nothing},
+		{"a request that keeps itself out", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Cache-Control: no-store")}, nil, 200, nil, nothing},
+		{"an answer for one user", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Authorization: Basic eA==")}, nil, 200, []string{"Etag: \"b\""}, nothing},
+		{"an answer for all, to one user", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Authorization: Basic eA==")}, nil, 200, []string{"Cache-Control: public, max-age=60"}, updates},
 		{"not modified", ask, nil, 304, nil, nothing},
 		{"answer to GET", get("Foo: 1"), nil, 200, nil, nothing},
 	}
@@ -65,5 +70,26 @@ func TestFreshenByHead(t *testing.T) {
 	gone := response(404)
 	if _, effect := rfc9111.FreshenByHead(ask, gone, response(200), nil); effect != outdates {
 		t.Errorf("a 200 over a stored 404: %v", effect)
+	}
+	if _, effect := rfc9111.FreshenByHead(ask, gone, response(404), nil); effect != nothing {
+		t.Errorf("a 404 over a stored 404: %v", effect)
+	}
+	part := stored(t, get(), nil, "Cache-Control: max-age=60")
+	part.Length, part.Parts = 5, &rfc9111.Parts{Size: 10, Held: []rfc9111.Range{{Start: 0, Length: 5}}}
+	if _, effect := rfc9111.FreshenByHead(ask, part, response(200, "Content-Length: 10"), nil); effect != updates {
+		t.Errorf("the length of the whole over a part: %v", effect)
+	}
+}
+
+// What is outdated is validated before its next use, whatever it and the request allow.
+func TestOutdated(t *testing.T) {
+	r := stored(t, get(), nil, `Etag: "a"`, "Cache-Control: max-age=60, stale-while-revalidate=60, stale-if-error=60").Outdated()
+	for _, req := range []rfc9111.Request{get(), get("Cache-Control: max-stale, stale-if-error=1000")} {
+		if got := rfc9111.Judge(req, r, nil, arrival); got.Reuse != rfc9111.ReuseValidate || got.Forward != rfc9111.ForwardStale {
+			t.Errorf("%+v", got)
+		}
+		if rfc9111.UsableOnError(req, r, arrival) {
+			t.Error("used because the origin failed")
+		}
 	}
 }

@@ -106,10 +106,16 @@ func barredAudience(req Request, resp *Response, d *directives, rules *Rules) St
 		return refuse(StatusSetCookie, "The response sets a cookie, RFC 9111 7.3.")
 	case d.private.about(resp.Header) && !rules.ForcePrivate:
 		return refuse(StatusPrivate, "The response says private, RFC 9111 5.2.2.7.")
-	case len(req.Header["Authorization"]) > 0 && !d.public && !d.mustRevalidate && !d.sMaxAge.valid():
+	case unshared(req, d):
 		return refuse(StatusPrivate, "The request has Authorization and the response does not allow sharing, RFC 9111 3.5.")
 	}
 	return Storability{}
+}
+
+// unshared says whether a response is for the one user whose Authorization came with
+// the request, RFC 9111 3.5.
+func unshared(req Request, d *directives) bool {
+	return len(req.Header["Authorization"]) > 0 && !d.public && !d.mustRevalidate && !d.sMaxAge.valid()
 }
 
 // understood says whether the caching rules of a final status are known and

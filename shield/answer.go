@@ -155,7 +155,7 @@ func (s *Shield) serve(ctx context.Context, req *policy.Request, obj Object, d r
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("shield: client left: %w", context.Cause(ctx))
 		case err != nil:
-			s.damaged(key, err)
+			s.damaged(key, head, err)
 			return nil, nil
 		}
 		ans.Bytes = whole
@@ -164,10 +164,10 @@ func (s *Shield) serve(ctx context.Context, req *policy.Request, obj Object, d r
 	body := &objectBody{obj: obj, size: head.Length, end: func() { closeObject(obj) }}
 	if err := body.open(); err != nil {
 		closeObject(obj)
-		s.damaged(key, err)
+		s.damaged(key, head, err)
 		return nil, nil
 	}
-	body.damage = func(err error) { s.damaged(key, err) }
+	body.damage = func(err error) { s.damaged(key, head, err) }
 	ans.Body, ans.At = body, body
 	return ans, nil
 }
@@ -188,21 +188,21 @@ func (s *Shield) filled(key keying.Key, head *rfc9111.Response, whole []byte) {
 	}
 }
 
-// damaged forgets what is stored under key, because it cannot be read.
-func (s *Shield) damaged(key keying.Key, err error) {
+// damaged forgets what is stored under key as head says, because it cannot be read.
+func (s *Shield) damaged(key keying.Key, head *rfc9111.Response, err error) {
 	s.report(err)
-	s.forget(key)
+	s.forget(key, head.Selection)
 }
 
-// forget drops every variant of key from all tiers.
-func (s *Shield) forget(key keying.Key) {
+// forget drops a variant of key from all tiers.
+func (s *Shield) forget(key keying.Key, selection rfc9111.Selection) {
 	if s.store != nil {
-		if err := s.store.Delete(key); err != nil {
-			s.report(fmt.Errorf("%w: delete: %w", ErrStore, err))
+		if err := s.store.Drop(key, selection); err != nil {
+			s.report(fmt.Errorf("%w: drop: %w", ErrStore, err))
 		}
 	}
 	if s.opts.Listener != nil {
-		s.opts.Listener.Dropped(key)
+		s.opts.Listener.Dropped(key, selection)
 	}
 }
 

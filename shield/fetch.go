@@ -297,22 +297,10 @@ func (s *Shield) arriveSharing(st seat, d rfc9111.Decision) *rfc9111.Answer {
 	return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}
 }
 
-// fetchHead answers HEAD from a stored GET, RFC 9110 9.3.2; the answer is that of
-// the GET, and whoever renders it leaves the body out. Nothing stored: it is forwarded
-// as it is and never stored.
-func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
-	obj, verdict := s.find(req)
-	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
-		return ans, err
-	}
-	return s.passAlone(ctx, req, verdict, "")
-}
-
 // Refresh fetches req's key in the background, unless that is under way already,
-// or failed a moment ago, or too many refreshes are, or nothing would be stored. It
-// returns at once.
+// or failed a moment ago, or too many refreshes are. It returns at once.
 func (s *Shield) Refresh(req *policy.Request) {
-	if req.Settling || s.isFailing(req, s.opts.Now()) || !s.begin() {
+	if s.isFailing(req, s.opts.Now()) || !s.begin() {
 		return
 	}
 	if s.counts.refreshing.Add(1) > int64(s.opts.MaxRefreshes) {

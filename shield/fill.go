@@ -20,15 +20,15 @@ func (s *Shield) trimmed(req *policy.Request, head *rfc9111.Response) *rfc9111.R
 }
 
 // receive decides at the headers what becomes of an answer.
-// had says whether something stored was to be validated.
-func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, had bool) {
+// old is what was to be validated, or nil.
+func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, old *rfc9111.Response) {
 	rules := &f.req.Plan.Rules
 	v := rfc9111.Storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, head, rules)
 	d.Status = v.Status
 	if !v.Store {
 		s.rememberPass(f.req, head)
-		if had && isGone(head.Status) {
-			s.forget(f.key)
+		if old != nil && isGone(head.Status) {
+			s.forget(f.key, old.Selection)
 		}
 		s.letGo(f, head, d)
 		return
@@ -43,7 +43,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	head.Header.Del("Age") // it is in the terms
 	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
 	small := s.opts.Listener != nil && head.Length <= s.opts.MemoryObject
-	wanted := (s.store != nil || small) && s.mayKeep(f, head)
+	wanted := (s.store != nil || small) && !s.purges.Purged(f.key, head)
 	c := claim{selection: head.Selection, wanted: wanted, open: shareable(head)}
 	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
@@ -52,12 +52,6 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	}
 	s.weigh(f.req, head)
 	s.fill(f, head, d)
-}
-
-// mayKeep says whether what f fetched may be stored by now: no purge has come for it,
-// and it is known to be the right deployment's.
-func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
-	return !f.req.Settling && !s.purges.Purged(f.key, head)
 }
 
 func isGone(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
@@ -108,7 +102,7 @@ func (s *Shield) avoid(req *policy.Request) {
 func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	defer func() { _ = f.reply.body.Close() }()
 	var w Writer
-	if s.store != nil && s.mayKeep(f, head) {
+	if s.store != nil && !s.purges.Purged(f.key, head) {
 		var err error
 		if w, err = s.store.Create(f.key, head); err != nil {
 			w = nil
@@ -118,9 +112,6 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	}
 	if w != nil {
 		d.Stored, d.Shield = true, rfc9111.TierCached
-	}
-	if f.req.Settling {
-		d.Status = rfc9111.StatusDeployment
 	}
 	f.body.begin(w, head.Length, s.opts.MemoryObject)
 	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d}) {
@@ -211,7 +202,7 @@ func (s *Shield) storeChunk(f *flight, w Writer, p []byte, size int64) bool {
 // answered from a cache.
 func (s *Shield) finish(f *flight, head *rfc9111.Response, t tail) {
 	whole := f.body.whole(t.held)
-	if !s.mayKeep(f, head) {
+	if s.purges.Purged(f.key, head) {
 		s.counts.notStored.Add(1)
 		t.storing = false
 	} else {

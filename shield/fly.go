@@ -60,7 +60,10 @@ func (s *Shield) fly(f *flight) {
 			return
 		}
 	}
-	had := f.stored != nil
+	var old *rfc9111.Response
+	if f.stored != nil {
+		old = f.stored.Response()
+	}
 	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Forward: s.forwarded(f, verdict), Detail: f.detail}
 	head, err := s.ask(f)
 	switch {
@@ -82,7 +85,7 @@ func (s *Shield) fly(f *flight) {
 		s.flights.settle(f, outcome{kind: failed, err: err})
 		return
 	}
-	s.receive(f, head, d, had)
+	s.receive(f, head, d, old)
 }
 
 // ask asks the origin, conditionally when f has something stored.
@@ -158,7 +161,7 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	}
 	fresh, ok := rfc9111.Freshen(verdictRequest(f.req), f.stored.Response(), notModified, &f.req.Plan.Rules)
 	if !ok {
-		s.forget(f.key) // the origin disowns it: no-store, private, another version
+		s.forget(f.key, f.stored.Response().Selection) // the origin disowns it: no-store, private, another version
 		return false
 	}
 	fresh.Epoch = f.epoch
@@ -166,8 +169,8 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	s.counts.validated.Add(1)
 	d.Shield, d.Status, d.ForwardStatus = rfc9111.TierHit, rfc9111.StatusOK, http.StatusNotModified
 	s.weigh(f.req, fresh)
-	replaced := f.req.Settling // the header of another deployment must not stay
-	if s.mayKeep(f, fresh) {
+	replaced := false
+	if !s.purges.Purged(f.key, fresh) {
 		err := s.store.Freshen(f.key, f.stored.Response(), fresh)
 		d.Stored, replaced = err == nil, errors.Is(err, ErrReplaced)
 		if err != nil && !replaced {
@@ -190,7 +193,7 @@ func (s *Shield) settleObject(f *flight, head *rfc9111.Response, out outcome) bo
 	}
 	if err != nil {
 		f.dropStored()
-		s.damaged(f.key, err)
+		s.damaged(f.key, head, err)
 		return false
 	}
 	if out.held == nil {

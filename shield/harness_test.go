@@ -149,7 +149,7 @@ func (m *memory) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 	m.filled[key.Bytes()], m.heads[key.Bytes()] = body, resp
 }
 
-func (m *memory) Dropped(keying.Key) {
+func (m *memory) Dropped(keying.Key, rfc9111.Selection) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.dropped++

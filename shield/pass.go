@@ -30,6 +30,16 @@ func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answ
 // passAlone forwards a request whose answer could be cached in principle, but not
 // for this request. detail says why, for people who debug.
 func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.Verdict, detail string) (*rfc9111.Answer, error) {
+	ans, err := s.forwardAlone(ctx, req, v, detail)
+	if err != nil {
+		return nil, err
+	}
+	ans.Head = passedOn(ans.Head)
+	return ans, nil
+}
+
+// forwardAlone is passAlone for one who has use for the times of the answer.
+func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc9111.Verdict, detail string) (*rfc9111.Answer, error) {
 	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Status: rfc9111.StatusPass, Forward: v.Forward, Detail: detail}
 	if d.Forward == "" {
 		d.Forward = rfc9111.ForwardMiss
@@ -41,7 +51,6 @@ func (s *Shield) passAlone(ctx context.Context, req *policy.Request, v rfc9111.V
 	if st := rfc9111.Storable(verdictRequest(req), ans.Head, &req.Plan.Rules); !st.Store {
 		ans.Decision.Status = st.Status
 	}
-	ans.Head = passedOn(ans.Head)
 	return ans, nil
 }
 

@@ -30,8 +30,8 @@ type Store interface {
 	// ErrReplaced says that something else, or nothing, is stored by now.
 	Freshen(key keying.Key, old, resp *rfc9111.Response) error
 
-	// Delete removes every variant of key.
-	Delete(key keying.Key) error
+	// Drop removes the variant of key with a selection.
+	Drop(key keying.Key, selection rfc9111.Selection) error
 
 	// MaxObject is the longest body in bytes that the store takes.
 	MaxObject() int64
@@ -61,10 +61,10 @@ type Writer interface {
 
 // Listener is the memory tier as the shield needs it. Filled hands over a whole
 // body, once per fill and before the flight is released; both are frozen from
-// then on. Dropped says that nothing stored under key is to be used any more.
+// then on. Dropped says that a variant of key is not to be used any more.
 type Listener interface {
 	Filled(key keying.Key, resp *rfc9111.Response, body []byte)
-	Dropped(key keying.Key)
+	Dropped(key keying.Key, selection rfc9111.Selection)
 }
 
 // Log makes purge rules durable. Append returns when the rule would survive a

@@ -146,7 +146,7 @@ func TestReaderBehindOutlivesStoredObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if err := s.store.Delete(s.request("/").Keyed.Key); err != nil {
+		if err := s.store.Drop(s.request("/").Keyed.Key, ""); err != nil {
 			t.Fatal(err)
 		}
 		read(slow).want(t, string(body), rfc9111.Miss, rfc9111.StatusOK)

@@ -22,7 +22,6 @@ import (
 // shield, the shield asks the disk tier and the origins.
 type node struct {
 	log    *zap.Logger
-	now    func() time.Time
 	live   *policy.Live
 	purges *shield.Purges
 	store  *l2.Store
@@ -36,17 +35,14 @@ type nodeOptions struct {
 	region         string
 	folder         string
 	l1Size, l2Size int64
-	disabled       bool             // nothing is cached
-	now            func() time.Time // nil: time.Now
+	disabled       bool // nothing is cached
+	now            func() time.Time
 	log            *zap.Logger
 }
 
 // openNode opens the data folder and puts the tiers on top of it.
 func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
-	if o.now == nil {
-		o.now = time.Now
-	}
-	n := &node{log: o.log, now: o.now, live: policy.NewLive(table)}
+	n := &node{log: o.log, live: policy.NewLive(table)}
 	report := troubleReporter(o.log)
 	n.store, err = l2.Open(o.folder, l2.Options{MaxBytes: o.l2Size, Report: report})
 	if err != nil {
@@ -68,7 +64,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	filled.tier.Store(n.memory)
 	n.shield.SetTable(table)
 	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
-		Region: o.region, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled }, Settling: n.live.Settling,
+		Region: o.region, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled },
 	})
 	return n, nil
 }
@@ -103,10 +99,10 @@ func (l *lateListener) Filled(key keying.Key, resp *rfc9111.Response, body []byt
 	}
 }
 
-// Dropped says that a key is out of date.
-func (l *lateListener) Dropped(key keying.Key) {
+// Dropped says that a variant is out of date.
+func (l *lateListener) Dropped(key keying.Key, selection rfc9111.Selection) {
 	if tier := l.tier.Load(); tier != nil {
-		tier.Dropped(key)
+		tier.Dropped(key, selection)
 	}
 }
 
@@ -114,7 +110,7 @@ func (l *lateListener) Dropped(key keying.Key) {
 // request comes with an origin that is not there.
 func (n *node) use(table *policy.Table) {
 	n.shield.SetTable(table)
-	n.live.Swap(table, n.now())
+	n.live.Swap(table)
 }
 
 // clear forgets everything that is cached.

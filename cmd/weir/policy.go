@@ -50,7 +50,7 @@ func (c *policyCheckCommand) Run(con console) error {
 	return err
 }
 
-// summary counts what a policy holds, and names its deployment.
+// summary counts what a policy holds.
 func summary(table *policy.Table) string {
 	plural := func(n int, word string) string {
 		if n == 1 {
@@ -58,11 +58,7 @@ func summary(table *policy.Table) string {
 		}
 		return fmt.Sprintf("%d %ss", n, word)
 	}
-	counts := plural(len(table.Plans())-1, "route") + ", " + plural(len(table.Origins), "origin")
-	if table.Deployment != "" {
-		counts += ", deployment " + table.Deployment
-	}
-	return counts
+	return plural(len(table.Plans())-1, "route") + ", " + plural(len(table.Origins), "origin")
 }
 
 // policySchemaCommand prints the schema.

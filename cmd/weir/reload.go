@@ -115,11 +115,7 @@ func (w *policyWatch) try(src []byte) {
 	}
 	w.accepted.Add(1)
 	w.apply(table, src)
-	fields := []zap.Field{zap.String("version", table.Version)}
-	if table.Deployment != "" {
-		fields = append(fields, zap.String("deployment", table.Deployment))
-	}
-	w.log.Info("policy reloaded", fields...)
+	w.log.Info("policy reloaded", zap.String("version", table.Version))
 }
 
 // mistakes are the lines of what is wrong with a policy file.

@@ -32,7 +32,7 @@ func TestStore(t *testing.T, open func(t *testing.T) shield.Store) {
 		{"variants", variants},
 		{"replace", replace},
 		{"freshen", freshen},
-		{"delete", deleted},
+		{"drop", dropped},
 		{"objects outlive their store's copy", outlive},
 		{"many at once", manyAtOnce},
 	} {
@@ -164,8 +164,8 @@ func nothingStored(t *testing.T, s shield.Store) {
 	if v := s.Varies(key); len(v) != 0 {
 		t.Errorf("varies by %q", v)
 	}
-	if err := s.Delete(key); err != nil {
-		t.Errorf("delete: %v", err)
+	if err := s.Drop(key, ""); err != nil {
+		t.Errorf("drop: %v", err)
 	}
 	if s.MaxObject() < 8<<20 {
 		t.Errorf("takes only %d bytes", s.MaxObject())
@@ -268,11 +268,15 @@ func variants(t *testing.T, s shield.Store) {
 	put(t, s, key, selected(t, Response(20), en), Body(2, 20))
 	wantBody(t, s, key, de, Body(1, 10))
 	wantBody(t, s, key, en, Body(2, 20))
-	if err := s.Delete(key); err != nil {
+	if err := s.Drop(key, selected(t, Response(0), de).Selection); err != nil {
 		t.Fatal(err)
 	}
 	wantNothing(t, s, key, de)
-	wantNothing(t, s, key, en)
+	wantBody(t, s, key, en, Body(2, 20))
+	if err := s.Drop(key, ""); err != nil {
+		t.Fatal(err)
+	}
+	wantBody(t, s, key, en, Body(2, 20))
 }
 
 func replace(t *testing.T, s shield.Store) {
@@ -306,11 +310,11 @@ func freshen(t *testing.T, s shield.Store) {
 	}
 }
 
-func deleted(t *testing.T, s shield.Store) {
+func dropped(t *testing.T, s shield.Store) {
 	key, other := Key(t, "/"), Key(t, "/other")
 	put(t, s, key, Response(10), Body(1, 10))
 	put(t, s, other, Response(10), Body(2, 10))
-	if err := s.Delete(key); err != nil {
+	if err := s.Drop(key, ""); err != nil {
 		t.Fatal(err)
 	}
 	wantNothing(t, s, key, http.Header{})
@@ -324,7 +328,7 @@ func outlive(t *testing.T, s shield.Store) {
 	o := lookup(t, s, key, http.Header{})
 	put(t, s, key, Response(5), Body(2, 5))
 	wantRead(t, o, body)
-	if err := s.Delete(key); err != nil {
+	if err := s.Drop(key, ""); err != nil {
 		t.Fatal(err)
 	}
 	wantRead(t, o, body)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 
 	"weir/keying"
@@ -19,7 +20,7 @@ type Memory struct {
 	// Limit is MaxObject; 0 is no limit.
 	Limit int64
 	// Fault, if set, is asked before each operation ("lookup", "create", "write",
-	// "commit", "freshen", "delete", "read") and makes it fail.
+	// "commit", "freshen", "drop", "read") and makes it fail.
 	Fault func(op string, key keying.Key, at int64) error
 
 	mu      sync.Mutex
@@ -127,14 +128,20 @@ func (m *Memory) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
 	return shield.ErrReplaced
 }
 
-// Delete implements shield.Store.
-func (m *Memory) Delete(key keying.Key) error {
-	if err := m.fault("delete", key, 0); err != nil {
+// Drop implements shield.Store.
+func (m *Memory) Drop(key keying.Key, selection rfc9111.Selection) error {
+	if err := m.fault("drop", key, 0); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.objects, key.Bytes())
+	all := m.objects[key.Bytes()]
+	for i, r := range all {
+		if r.resp.Selection == selection {
+			m.objects[key.Bytes()] = slices.Delete(slices.Clone(all), i, i+1)
+			break
+		}
+	}
 	return nil
 }
 

@@ -1,0 +1,79 @@
+package shield
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+// fetchHead answers HEAD from a stored GET, RFC 9110 9.3.2; the answer is that of
+// the GET, and whoever renders it leaves the body out. What the store cannot answer is
+// forwarded as it is. The answer is never stored; it only says whether what is
+// stored is still current, RFC 9111 4.3.5.
+func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	// Noted before anything is looked at: a purge from here on wins.
+	epoch := s.purges.Current()
+	obj, verdict := s.find(req)
+	var stored *rfc9111.Response
+	if obj != nil {
+		stored = obj.Response()
+	}
+	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
+		return ans, err
+	}
+	ans, err := s.forwardAlone(ctx, req, verdict, "")
+	if err != nil {
+		return nil, err
+	}
+	if stored != nil {
+		ans.Head.Epoch = epoch
+		if current, err := s.headed(ctx, req, stored, ans); current != nil || err != nil {
+			return current, err
+		}
+	}
+	ans.Head = passedOn(ans.Head)
+	return ans, nil
+}
+
+// headed applies an answer to HEAD to what is stored. If that is still current, the
+// client gets what a GET would get from here on. Otherwise the answer is nil.
+func (s *Shield) headed(ctx context.Context, req *policy.Request, stored *rfc9111.Response, ans *rfc9111.Answer) (*rfc9111.Answer, error) {
+	fresh, effect := rfc9111.FreshenByHead(verdictRequest(req), stored, ans.Head, &req.Plan.Rules)
+	switch effect {
+	case rfc9111.HeadOutdates:
+		if s.freshen(req, stored, stored.Outdated()) && s.opts.Listener != nil {
+			s.opts.Listener.Dropped(req.Keyed.Key, stored.Selection)
+		}
+		return nil, nil
+	case rfc9111.HeadNothing:
+		return nil, nil
+	}
+	fresh.Tags = req.Plan.ResponseTags(req.Params, fresh)
+	if s.purges.Purged(req.Keyed.Key, fresh) || !s.freshen(req, stored, fresh) {
+		return nil, nil
+	}
+	s.counts.validated.Add(1)
+	if ans.Head.Header.Get("Set-Cookie") != "" {
+		return nil, nil // is this client's alone, and not stored
+	}
+	obj := s.lookup(req)
+	if obj == nil || !obj.Response().ResponseTime.Equal(fresh.ResponseTime) {
+		closeObject(obj)
+		return nil, nil
+	}
+	d := ans.Decision
+	d.Shield, d.Status, d.Stored = rfc9111.TierHit, rfc9111.StatusOK, true
+	return s.serve(ctx, req, obj, d)
+}
+
+// freshen puts head in the place of stored, and says whether it could.
+func (s *Shield) freshen(req *policy.Request, stored, head *rfc9111.Response) bool {
+	err := s.store.Freshen(req.Keyed.Key, stored, head)
+	if err != nil && !errors.Is(err, ErrReplaced) {
+		s.report(fmt.Errorf("%w: freshen: %w", ErrStore, err))
+	}
+	return err == nil
+}
