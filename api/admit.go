@@ -78,6 +78,7 @@ func (x *exchange) admit() (*policy.Request, error) {
 		return nil, err
 	}
 	req.Header = x.forwarded(req, header)
+	x.trailers(req)
 	return req, nil
 }
 

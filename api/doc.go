@@ -25,6 +25,13 @@
 //   - Counters count every request. The access log may leave requests out when
 //     there are many, but never failures.
 //
+// Who gets trailer fields. RFC 9110 6.5.1 lets them be dropped anywhere, except for clients
+// that say TE: trailers: only those get them, over HTTP/1.1 chunked or HTTP/2, and
+// only with a body that is sent whole as it comes from its origin. TE counts without
+// Connection: TE too, which many clients leave out. Fields that must not come after a
+// body go no further, in neither direction. A request's trailer goes on with a streamed
+// body, as far as it was announced.
+//
 // It must never know freshness rules, how a key is built, or how files are laid
 // out.
 package api

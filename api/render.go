@@ -57,6 +57,9 @@ func (x *exchange) answer(req *policy.Request, ans *rfc9111.Answer) {
 	if err := x.send(ans, out); err != nil {
 		x.abort(err)
 	}
+	if out.trails(req, ans) {
+		x.trail(ans.Trailer)
+	}
 }
 
 // outcome is what of an answer goes to the client.
@@ -133,6 +136,9 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	browser(h, req.Plan, ans)
 	setFields(h, req.Plan)
 	out.fields(h, req, bodyLength(ans))
+	if out.trails(req, ans) {
+		announce(h, ans.Trailer)
+	}
 	if req.Plan.Split != nil { // or a cache in front of this node would give all clients one side
 		h.Add("Vary", "Cookie")
 	}

@@ -28,6 +28,9 @@ type Request struct {
 	Stream io.Reader // of a request that is passed; nil without a body
 	Length int64     // of Stream in bytes, -1 when not known
 
+	Trailer       *rfc9111.Trailer // of Stream; nil when none was announced
+	TakesTrailers bool             // the client takes trailer fields, RFC 9110 6.5.1
+
 	Origin string                // name of the origin in the table, after the split test
 	Bypass rfc9111.CachingStatus // why the caches must not be used, "" when they may
 	At     time.Time             // when its head had arrived

@@ -61,5 +61,7 @@ type Answer struct {
 	Body  io.ReadCloser // also an io.ReadWriteCloser after 101 Switching Protocols
 	At    io.ReaderAt   // set when Body's bytes can be read anywhere without reading those before; valid until Body.Close
 
+	Trailer *Trailer // what may follow Body, for a client that takes it; nil for nothing
+
 	Decision Decision
 }

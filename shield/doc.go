@@ -45,5 +45,10 @@
 // most 8 go on for a request, none is stored, and 64 end the request. 100 (Continue)
 // is not passed on, because no origin gets an expectation.
 //
+// What comes after a body. The trailer section of a chunked body, RFC 9110 6.5, goes to
+// those who stream it and take trailers. It is never merged into a header and never
+// stored, so what is served from a store has none; a body whose trailer section does not
+// come whole is cut short. TE: trailers goes to origins on passes alone, because it is in no key.
+//
 // It must never know bbolt, ristretto, or the sockets of clients.
 package shield

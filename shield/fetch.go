@@ -250,11 +250,11 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	case passing:
 		stop := context.AfterFunc(ctx, func() { st.f.cancel(context.Cause(ctx)) })
 		body := &seatBody{Reader: st.f.reply.body, leave: func() { stop(); st.f.cancel(errAbandoned); s.flights.leave(st) }}
-		return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}, nil, nil
+		return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailerFor(req, out.trailer), Decision: d}, nil, nil
 	case object:
 		return s.arriveObject(req, st, d)
 	default:
-		return s.arriveSharing(st, s.withTTL(d, out.head)), nil, nil
+		return s.arriveSharing(req, st, s.withTTL(d, out.head)), nil, nil
 	}
 }
 
@@ -285,16 +285,17 @@ func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) 
 	return ans, nil, nil
 }
 
-func (s *Shield) arriveSharing(st seat, d rfc9111.Decision) *rfc9111.Answer {
+func (s *Shield) arriveSharing(req *policy.Request, st seat, d rfc9111.Decision) *rfc9111.Answer {
 	out := &st.f.out
-	if whole, ok := st.f.body.finished(); ok {
+	trailer := trailerFor(req, out.trailer)
+	if whole, ok := st.f.body.finished(); ok && (trailer == nil || len(trailer.Fields()) == 0) {
 		head := *out.head
 		head.Length = int64(len(whole))
 		s.flights.leave(st)
 		return &rfc9111.Answer{Head: &head, Bytes: whole, Decision: d}
 	}
 	body := &sharedBody{reader: st.reader, counts: &s.counts, leave: func() { s.flights.leave(st) }}
-	return &rfc9111.Answer{Head: out.head, Body: body, Decision: d}
+	return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailer, Decision: d}
 }
 
 // Refresh fetches req's key in the background, unless that is under way already,

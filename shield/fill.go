@@ -61,7 +61,7 @@ func (s *Shield) tooLong(n int64) bool { return s.store != nil && n > s.store.Ma
 // letGo releases everybody but the leader.
 func (s *Shield) letGo(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	f.reply.body.endless(head.Header.Get("Content-Type"))
-	s.flights.settle(f, outcome{kind: passing, head: passedOn(head), decision: d})
+	s.flights.settle(f, outcome{kind: passing, head: passedOn(head), decision: d, trailer: f.reply.trailer})
 }
 
 // passedOn returns the head of a response that no cache has to do with: without
@@ -114,7 +114,7 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 		d.Stored, d.Shield = true, rfc9111.TierCached
 	}
 	f.body.begin(w, head.Length, s.opts.MemoryObject)
-	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d}) {
+	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d, trailer: f.reply.trailer}) {
 		return // it overran; what was begun is freed when it drains
 	}
 	tail, err := s.copyBody(f, newSupply(s, f, head), w, head.Length)

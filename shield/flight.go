@@ -73,6 +73,7 @@ type outcome struct {
 	asked    bool   // the origin was asked
 	replaced bool   // something newer than the object is stored
 	decision rfc9111.Decision
+	trailer  *rfc9111.Trailer // of a body as it comes
 }
 
 // A seat is one client's place in a flight. It is given back exactly once, with

@@ -16,6 +16,7 @@ type reply struct {
 	body    *replyBody
 	upgrade string // protocol of a 101
 	framed  bool   // the end of the body can be told from a lost connection
+	trailer *rfc9111.Trailer
 }
 
 // check refuses what an origin must not answer, and makes the head of the rest.
@@ -48,7 +49,14 @@ func check(resp *http.Response, out *outgoing, asked, answered time.Time) (*repl
 	// Without a length, without chunks and before HTTP/2 a body ends with its
 	// connection, RFC 9112 6.3: a lost connection looks the same.
 	framed := head.Length >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor >= 2
-	return &reply{head: head, upgrade: resp.Header.Get("Upgrade"), framed: framed}, nil
+	rep := &reply{head: head, upgrade: resp.Header.Get("Upgrade"), framed: framed}
+	if framed && head.Length < 0 {
+		rep.trailer = &rfc9111.Trailer{
+			Names:  rfc9111.TrailerNames(resp.Trailer),
+			Fields: func() http.Header { return rfc9111.TrailerFields(resp.Trailer) },
+		}
+	}
+	return rep, nil
 }
 
 func checkStatus(resp *http.Response, out *outgoing) error {

@@ -149,7 +149,7 @@ func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http
 	}
 	switch {
 	case out.stream != nil:
-		hreq.Body, hreq.ContentLength = out.stream, out.stream.length
+		hreq.Body, hreq.ContentLength, hreq.Trailer = out.stream, out.stream.length, out.stream.trailer
 	case len(out.body) > 0:
 		hreq.ContentLength = int64(len(out.body))
 		hreq.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.body)), nil }
@@ -229,6 +229,8 @@ func (p *patience) end() {
 type upload struct {
 	src      io.Reader
 	length   int64
+	trailer  http.Header        // what of it was announced and goes on, nil for nothing
+	fields   func() http.Header // the trailer fields that have come
 	patience *patience
 	used     atomic.Bool
 }
@@ -238,6 +240,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.patience.pause()
 	n, err := u.src.Read(p)
 	u.patience.start()
+	if errors.Is(err, io.EOF) {
+		u.complete()
+	}
 	return n, err
 }
 

@@ -57,12 +57,19 @@ func forPass(req *policy.Request) *outgoing {
 	h := rfc9111.EndToEnd(req.Header)
 	out := &outgoing{method: req.Method, body: req.Body, header: h}
 	if req.Stream != nil && req.Length != 0 {
-		out.stream = &upload{src: req.Stream, length: req.Length}
+		out.stream = &upload{src: req.Stream, length: req.Length, trailer: announced(req)}
+		if out.stream.trailer != nil {
+			out.stream.fields = req.Trailer.Fields
+		}
 	}
 	out.conditional = slices.ContainsFunc(conditionalFields, func(f string) bool { return h.Get(f) != "" })
 	out.ranged = h.Get("Range") != ""
 	via := req.Header.Get("Via")
 	out.address(req)
+	if req.TakesTrailers { // RFC 9110 10.1.4
+		h.Set("Te", "trailers")
+		h.Set("Connection", "TE")
+	}
 	if via != "" {
 		h.Set("Via", via+", "+ownVia)
 	}
@@ -83,6 +90,9 @@ var conditionalFields = []string{"If-None-Match", "If-Modified-Since", "If-Match
 
 const ownVia = "1.1 weir"
 
+// ownFields are no client's to set.
+var ownFields = []string{"Forwarded", "Expect", "Surrogate-Capability", "X-Original-Qs", "X-Device"}
+
 // address sets what every request to an origin has, over anything of that name
 // that the client sent.
 func (out *outgoing) address(req *policy.Request) {
@@ -95,7 +105,7 @@ func (out *outgoing) address(req *policy.Request) {
 			delete(h, name)
 		}
 	}
-	for _, name := range []string{"Forwarded", "Expect", "Surrogate-Capability", "X-Original-Qs", "X-Device"} {
+	for _, name := range ownFields {
 		h.Del(name)
 	}
 	if h.Get("User-Agent") == "" {

@@ -72,7 +72,7 @@ func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decisi
 		_ = rep.body.Close()
 	default:
 		rep.body.endless(head.Header.Get("Content-Type"))
-		ans.Body = oneWay{rep.body}
+		ans.Body, ans.Trailer = oneWay{rep.body}, trailerFor(req, rep.trailer)
 	}
 	return ans, nil
 }

@@ -60,3 +60,30 @@ func TestInterimResponses(t *testing.T) {
 		}
 	}
 }
+
+// Trailer fields come through all tiers, both ways, and a hit has none.
+func TestTrailers(t *testing.T) {
+	origin, node := shop(t)
+	origin.page("/summed", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Trailer", "X-Sum")
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.WriteString(w, "body")
+		w.Header().Set("X-Sum", "5"+r.Trailer.Get("X-Sum"))
+	})
+	const get, post = "GET /summed HTTP/1.1\nTE: trailers", "POST /summed HTTP/1.1\nTransfer-Encoding: chunked\nTrailer: X-Sum"
+	for _, c := range []struct{ request, use, ends string }{
+		{get, "miss", "4\r\nbody\r\n0\r\nX-Sum: 5\r\n\r\n"},
+		{get, "hit", "\r\n\r\nbody"},
+		{post + "\nTE: trailers\n\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n", "bypass", "4\r\nbody\r\n0\r\nX-Sum: 57\r\n\r\n"},
+		{post + "\n\n2\r\nhi\r\n0\r\nX-Sum: 7\r\n\r\n", "bypass", "4\r\nbody\r\n0\r\n\r\n"},
+	} {
+		got := node.wire(c.request)
+		node.quiet()
+		if !strings.HasSuffix(got, c.ends) || !strings.Contains(got, "X-Cache: "+c.use+"\r\n") {
+			t.Errorf("%s: got %q, want the end %q", c.request, got, c.ends)
+		}
+	}
+}
