@@ -36,8 +36,9 @@ type AdminOptions struct {
 
 // PolicyState is a policy and where it came from.
 type PolicyState struct {
-	Version string          `json:"version"`
-	Source  json.RawMessage `json:"source"` // null when there is no file
+	Version    string          `json:"version"`
+	Deployment string          `json:"deployment,omitempty"`
+	Source     json.RawMessage `json:"source"` // null when there is no file
 }
 
 // handler is a route of the admin listener: a plain function whose error goes

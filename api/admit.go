@@ -72,11 +72,12 @@ func (x *exchange) admit() (*policy.Request, error) {
 	if table.Ambiguous(match, req.Plan) {
 		req.Bypass = rfc9111.StatusPass
 	}
-	x.plan, x.record.Route = req.Plan, req.Plan.Route
+	x.plan, x.record.Route, x.record.Deployment = req.Plan, req.Plan.Route, table.Deployment
 	destination := x.choose(req, header)
 	if err := x.key(req, header, destination); err != nil {
 		return nil, err
 	}
+	req.Settling = req.Plan.Isolated() && x.door.opts.Settling(table, req.At)
 	req.Header = x.forwarded(req, header)
 	x.trailers(req)
 	return req, nil

@@ -32,6 +32,9 @@ type DoorOptions struct {
 	Pick   func(n int) int  // uniform in [0,n), for split tests; default math/rand
 	Log    *zap.Logger      // for the access log and failures; default none
 
+	// Settling says whether origins may answer requests of a table with another
+	// deployment than its own; default never.
+	Settling     func(t *policy.Table, now time.Time) bool
 	Disabled     func() bool                // development mode: nothing is cached; default never
 	DebugAllowed func(r *http.Request) bool // who may send x-cache-debug; default loopback clients
 
@@ -52,6 +55,9 @@ func (o DoorOptions) withDefaults() DoorOptions {
 	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
+	}
+	if o.Settling == nil {
+		o.Settling = func(*policy.Table, time.Time) bool { return false }
 	}
 	if o.Disabled == nil {
 		o.Disabled = func() bool { return false }

@@ -24,6 +24,8 @@ type Record struct {
 	Target string // as received
 	Route  string // "" when the request was refused before a route was known
 
+	Deployment string // of the policy, "" for none
+
 	Status   int // sent; 499 when the client had left before
 	Bytes    int64
 	Decision rfc9111.Decision
@@ -70,7 +72,7 @@ func (l accessLog) write(r *Record) {
 	if entry == nil {
 		return
 	}
-	fields := make([]zap.Field, 0, 16)
+	fields := make([]zap.Field, 0, 18)
 	fields = append(fields,
 		zap.Int("status", r.Status),
 		zap.String("use", string(r.Decision.Use)),
@@ -85,6 +87,9 @@ func (l accessLog) write(r *Record) {
 		zap.Float64("ms", float64(r.Duration.Microseconds())/1000),
 		zap.String("client", printable(r.Client)),
 	)
+	if r.Deployment != "" {
+		fields = append(fields, zap.String("deployment", r.Deployment))
+	}
 	if r.Aborted {
 		fields = append(fields, zap.Bool("aborted", true))
 	}

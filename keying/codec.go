@@ -28,6 +28,7 @@ const (
 	kindBrowser
 	kindConditions
 	kindDeployment
+	kindQuery
 	kindPart
 )
 
@@ -45,6 +46,7 @@ var kindNames = [...]string{
 	kindBrowser:        "browser",
 	kindConditions:     "conditions",
 	kindDeployment:     "deployment",
+	kindQuery:          "query",
 	kindPart:           "part",
 }
 
@@ -80,7 +82,7 @@ func (f Form) hasText() bool { return f == FormValue || f == FormPartition }
 
 // Part is one decoded part of a key.
 type Part struct {
-	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions", "deployment", "part"
+	Kind  string // "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions", "deployment", "query", "part"
 	Name  string // of the cookie or header
 	Form  Form
 	Value string // "" unless Form is FormValue or FormPartition

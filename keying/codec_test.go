@@ -27,10 +27,11 @@ func TestParseRefuses(t *testing.T) {
 		"a part cut":                   head[:len(head)-1],
 		"a part twice":                 head + "\x05\x00",
 		"parts swapped":                "\x01\x02\x01h\x01\x04http" + head[10:],
-		"a kind that does not exist":   head + "\x0f\x01x",
-		"a part of a part":             head + "\x0e\x01x\x0e\x01x",
-		"a part without a name":        head + "\x0e\x00",
-		"a deployment after a part":    head + "\x0e\x01x\x0d\x01x",
+		"a kind that does not exist":   head + "\x10\x01x",
+		"a part of a part":             head + "\x0f\x01x\x0f\x01x",
+		"a part without a name":        head + "\x0f\x00",
+		"a deployment after a part":    head + "\x0f\x01x\x0d\x01x",
+		"a query that is none":         head + "\x0e\x00",
 		"conditions that are none":     head + "\x0c\x00",
 		"conditions twice":             head + "\x0c\x01x\x0c\x01x",
 		"kind zero":                    head + "\x00\x00",
@@ -87,8 +88,12 @@ func TestTheZeroKeyHasNoParts(t *testing.T) {
 // model is what a key is meant to hold, found in the plainest way.
 func model(s *keying.Spec, r *keying.Request) []keying.Part {
 	value := func(kind, v string) keying.Part { return keying.Part{Kind: kind, Form: keying.FormValue, Value: v} }
+	target, query := modelTarget(s, r.Target), ""
+	if path, _, _ := strings.Cut(target, "?"); s.BaseIsPath {
+		target, query = path, target[len(path):]
+	}
 	parts := []keying.Part{
-		value("scheme", r.Scheme), value("host", r.Host), value("target", modelTarget(s, r.Target)),
+		value("scheme", r.Scheme), value("host", r.Host), value("target", target),
 		value("accept-encoding", keying.AcceptEncoding(r.Header)), value("destination", r.Destination),
 	}
 	headers := s.Headers
@@ -114,6 +119,12 @@ func model(s *keying.Spec, r *keying.Request) []keying.Part {
 	}
 	if s.Conditions != "" {
 		parts = append(parts, value("conditions", s.Conditions))
+	}
+	if s.Deployment != "" {
+		parts = append(parts, value("deployment", s.Deployment))
+	}
+	if query != "" {
+		parts = append(parts, value("query", query))
 	}
 	return parts
 }
@@ -188,6 +199,8 @@ func genSpec() *rapid.Generator[*keying.Spec] {
 			Browser: rapid.Bool().Draw(t, "browser"),
 
 			Conditions: genText.Draw(t, "conditions"),
+			Deployment: genText.Draw(t, "deployment"),
+			BaseIsPath: rapid.Bool().Draw(t, "base is path"),
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "cookies") {
 			c := keying.Cookie{Name: rapid.SampledFrom([]string{"a", "b"}).Draw(t, "cookie")}
@@ -276,7 +289,11 @@ func TestKeysDecodeToTheirRequests(t *testing.T) {
 		if same := reflect.DeepEqual(want, model(s, b)); same != (keyA.Key == keyB.Key) || same != (keyA.Key.Digest() == keyB.Key.Digest()) {
 			t.Fatalf("requests the same: %v, keys the same: %v", same, !same)
 		}
-		if keyA.Key.Base() != keying.Base(a.Scheme, a.Host, keyA.Target) {
+		named := keyA.Target
+		if s.BaseIsPath {
+			named, _, _ = strings.Cut(named, "?")
+		}
+		if keyA.Key.Base() != keying.Base(a.Scheme, a.Host, named) {
 			t.Fatal("Base differs from that of the forwarded URL")
 		}
 		if again, err := keying.Parse(keyA.Key.Bytes()); err != nil || again != keyA.Key {
@@ -292,7 +309,7 @@ func TestKeysDecodeToTheirRequests(t *testing.T) {
 
 // encode writes parts down again, without the package's help.
 func encode(parts []keying.Part) string {
-	kinds := []string{"", "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions", "deployment", "part"}
+	kinds := []string{"", "scheme", "host", "target", "accept-encoding", "destination", "method", "body", "cookie", "header", "device", "browser", "conditions", "deployment", "query", "part"}
 	var b []byte
 	text := func(s string) {
 		n := len(s)
@@ -344,14 +361,14 @@ func FuzzParse(f *testing.F) {
 }
 
 func FuzzBuild(f *testing.F) {
-	f.Add("/a?b=1&utm=2", 2, true)
-	f.Add("/?%75tm&&%zz=%", 1, false)
-	f.Add("/a?", 3, true)
-	f.Fuzz(func(t *testing.T, target string, mode int, sorted bool) {
+	f.Add("/a?b=1&utm=2", 2, true, false)
+	f.Add("/?%75tm&&%zz=%", 1, false, true)
+	f.Add("/a?", 3, true, true)
+	f.Fuzz(func(t *testing.T, target string, mode int, sorted, baseIsPath bool) {
 		if len(target) > 4096 {
 			return
 		}
-		s := &keying.Spec{Query: keying.QueryMode(uint(mode) % 4), Names: []string{"utm", "", "b"}, Sort: sorted}
+		s := &keying.Spec{Query: keying.QueryMode(uint(mode) % 4), Names: []string{"utm", "", "b"}, Sort: sorted, BaseIsPath: baseIsPath}
 		keyed, err := s.Build(&keying.Request{Method: "GET", Scheme: "http", Host: "h", Target: target})
 		if err != nil {
 			if strings.HasPrefix(target, "/") {

@@ -15,12 +15,16 @@
 //
 // A key is a version byte and then parts in this order: scheme, host, target,
 // accept-encoding, destination; method and body unless the method is GET or HEAD;
-// cookies; headers; device; browser; conditions. A part is a kind byte and its texts, each
-// with its length in bytes before it as a shortest-form uvarint. A cookie or
+// cookies; headers; device; browser; conditions; deployment; query; the name of a
+// piece. A part is a kind byte and its texts, each with its length in bytes before it
+// as a shortest-form uvarint. A cookie or
 // header part has the name, a form byte (absent, value, partition, no partition)
 // and a text where the form has one. What a spec names is always written, absent
-// or not, so that two specs do not meet in one key by accident; conditions, which
-// set specs for one URL apart, are written when there are any.
+// or not, so that two specs do not meet in one key by accident; what stands from the
+// conditions on, which set specs for one URL apart, is written when there is any.
+//
+// The target part has the query, from its "?" on, or the path alone where a spec
+// says that [Key.Base] is to be the path's: then the query is a part of its own.
 //
 // A part of the bytes is never reinterpreted: another layout takes another
 // version byte, and old keys are then simply not found.

@@ -24,9 +24,10 @@ func (k Key) Bytes() string { return k.raw }
 // Digest returns the digest of the canonical bytes.
 func (k Key) Digest() Digest { return k.digest }
 
-// Base returns the digest of scheme, host and forwarded target alone. All the
-// keys that custom key specs split one URL into share it; it is what an
-// invalidation by URL names. It is computed on each call.
+// Base returns the digest of scheme, host and forwarded target alone, or of the
+// path alone where the spec says so. All the keys that custom key specs split one
+// URL into share it; it is what an invalidation by URL names. It is computed on
+// each call.
 func (k Key) Base() Digest {
 	var scratch [scratchSize]byte
 	return sum(append(scratch[:0], k.raw[:k.base]...))

@@ -46,6 +46,11 @@ type Spec struct {
 
 	// Deployment gives each deployment of an application responses of its own; "" for all.
 	Deployment string
+
+	// BaseIsPath leaves the query out of [Key.Base]. It is for specs whose treatment
+	// of the query depends on more than the URL: what invalidates one query of a
+	// path has to invalidate them all.
+	BaseIsPath bool
 }
 
 // Cookie adds a cookie's value to the key. With partitions it adds the name of
@@ -81,20 +86,27 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 	target := cutTarget(few[:0], s, r.Target)
 	keyed := Keyed{AcceptEncoding: AcceptEncoding(r.Header)}
 
+	size := target.size
+	if s.BaseIsPath {
+		size = len(target.path)
+	}
 	var scratch [scratchSize]byte
-	b := appendHead(scratch[:0], r.Scheme, r.Host, target.size)
+	b := appendHead(scratch[:0], r.Scheme, r.Host, size)
 	at := len(b)
 	b = target.append(b)
-	base := len(b)
 	if string(b[at:]) != r.Target {
 		keyed.QueryChanged = true
 		keyed.OriginalQuery = r.Target[len(target.path)+1:]
 	}
+	query := ""
+	if s.BaseIsPath {
+		query, b = string(b[at+size:]), b[:at+size]
+	}
+	base := len(b)
 
 	b = appendText(b, kindAcceptEncoding, keyed.AcceptEncoding)
 	b = appendText(b, kindDestination, r.Destination)
-	hasBody := r.Method != http.MethodGet && r.Method != http.MethodHead
-	if hasBody {
+	if keysBody(r.Method) {
 		if len(r.Body) > MaxBody {
 			return Keyed{}, ErrBodyTooBig
 		}
@@ -102,10 +114,23 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 		b = appendText(b, kindMethod, r.Method)
 		b = appendText(b, kindBody, r.Body)
 	}
+	b = s.appendChoices(b, r, &keyed)
+	if query != "" {
+		b = appendText(b, kindQuery, query)
+	}
+
+	raw := string(b)
+	keyed.Key = Key{raw: raw, digest: sum(b), base: base}
+	keyed.Target = raw[at:base] + query
+	return keyed, nil
+}
+
+// appendChoices appends what the spec adds to the default key.
+func (s *Spec) appendChoices(b []byte, r *Request, keyed *Keyed) []byte {
 	for i := range s.Cookies {
 		b = appendCookie(b, &s.Cookies[i], r.Header)
 	}
-	if hasBody {
+	if keysBody(r.Method) {
 		for _, name := range bodyFields {
 			b = appendField(b, name, r.Header)
 		}
@@ -127,9 +152,8 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 	if s.Deployment != "" {
 		b = appendText(b, kindDeployment, s.Deployment)
 	}
-
-	raw := string(b)
-	keyed.Key = Key{raw: raw, digest: sum(b), base: base}
-	keyed.Target = raw[at:base]
-	return keyed, nil
+	return b
 }
+
+// keysBody says whether method and body are part of a request's key.
+func keysBody(method string) bool { return method != http.MethodGet && method != http.MethodHead }

@@ -123,6 +123,33 @@ func TestQueryFiltering(t *testing.T) {
 	}
 }
 
+// Where the base is the path's, what is forwarded and what tells keys apart stays.
+func TestTheBaseOfAPath(t *testing.T) {
+	path := &keying.Spec{Query: keying.QueryExcept, Names: []string{"utm"}, BaseIsPath: true, Deployment: "d"}
+	seen := map[keying.Digest]string{}
+	for _, target := range []string{"/a", "/a?", "/a?b", "/a?b=1&c", "/a?c&b=1"} {
+		keyed := build(t, path, get(target))
+		if keyed.Target != target || keyed.QueryChanged {
+			t.Errorf("%s is forwarded as %+v", target, keyed)
+		}
+		if keyed.Key.Base() != keying.Base("http", "shop.example", "/a") {
+			t.Errorf("the base of %s is not that of its path", target)
+		}
+		if other, same := seen[keyed.Key.Digest()]; same {
+			t.Errorf("%s and %s share a key", target, other)
+		}
+		seen[keyed.Key.Digest()] = target
+	}
+	keyed := build(t, path, get("/a?utm=1&b"))
+	if keyed.Target != "/a?b" || keyed.OriginalQuery != "utm=1&b" || !keyed.QueryChanged || seen[keyed.Key.Digest()] != "/a?b" {
+		t.Errorf("%+v", keyed)
+	}
+	whole := build(t, &keying.Spec{Deployment: "d"}, get("/a?b"))
+	if whole.Key.Digest() == keyed.Key.Digest() {
+		t.Error("two layouts share a key")
+	}
+}
+
 func only(names ...string) keying.Spec {
 	return keying.Spec{Query: keying.QueryOnly, Names: names}
 }
@@ -299,6 +326,7 @@ func TestBuildAllocations(t *testing.T) {
 	}{
 		{"default", &keying.Spec{}, 1}, // the key's bytes
 		{"everything", everything, 1},
+		{"the query aside", &keying.Spec{BaseIsPath: true}, 3}, // and the query, and the target
 	} {
 		var sink keying.Keyed
 		if got := testing.AllocsPerRun(100, func() { sink, _ = tt.spec.Build(r) }); got > tt.want {

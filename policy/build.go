@@ -83,6 +83,11 @@ func (c *compiler) plan(name string, n *node) *Plan {
 		RemoveRequestHeaders:  canonicalAll(n.get("removeRequestHeaders")),
 		RemoveResponseHeaders: canonicalAll(n.get("removeResponseHeaders")),
 	}
+	if c.table.Isolate {
+		p.Key = c.isolated(isolation{p.Key, n.get("permanent").isTrue()})
+	} else if permanent := n.get("permanent"); permanent.isTrue() {
+		c.warn(permanent, `has no effect without "isolate": true`)
+	}
 	if p.Edge {
 		p.Rules = buildRules(edge)
 	}

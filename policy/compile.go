@@ -19,6 +19,7 @@ type compiler struct {
 
 	// What was made of nodes that routes share.
 	keys    map[*node]*keying.Spec
+	apart   map[isolation]*keying.Spec
 	tags    map[*node][]TagTemplate
 	headers map[*node]map[string]string
 }
@@ -27,7 +28,7 @@ func newCompiler(r *report) *compiler {
 	return &compiler{
 		report: r, table: &Table{Version: version(r.src), Origins: map[string]*Origin{}},
 		origin: map[string]*node{}, used: map[string]bool{},
-		keys: map[*node]*keying.Spec{}, tags: map[*node][]TagTemplate{}, headers: map[*node]map[string]string{},
+		keys: map[*node]*keying.Spec{}, apart: map[isolation]*keying.Spec{}, tags: map[*node][]TagTemplate{}, headers: map[*node]map[string]string{},
 	}
 }
 
@@ -36,6 +37,7 @@ func (c *compiler) file(root *node) {
 		return
 	}
 	c.root = root
+	c.deployment(root)
 	c.origins(root.get("origins"))
 	defaults := root.get("defaults")
 	if defaults == nil {
@@ -164,7 +166,7 @@ func (c *compiler) useless(n *node, plan *Plan) {
 	if plan.Edge {
 		return
 	}
-	for _, name := range []string{"key", "tags"} {
+	for _, name := range []string{"key", "tags", "permanent"} {
 		if own := n.get(name); given(own) {
 			c.warn(own, `has no effect, because "edge" is false`)
 		}

@@ -86,6 +86,7 @@ func checkProduct(t *testing.T, p *policy.Plan) {
 		Headers: []string{"Accept-Language"}, Device: true, Browser: true,
 		Conditions: `cookie "plan" is "free" or "trial", header "Accept" matches "(?i)text/html", ` +
 			`no cookie "session", no header "X-Preview", query "page", query "view" is "full"`,
+		BaseIsPath: true, // and permanent
 	}
 	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress {
 		t.Errorf("product: %+v", p)
@@ -120,6 +121,9 @@ func checkOthers(t *testing.T, checkout, graphql, admin, defaults *policy.Plan) 
 	}
 	if admin.Edge || !reflect.DeepEqual(admin.Rules, rfc9111.Rules{}) {
 		t.Errorf("admin: %+v", admin)
+	}
+	if key := (keying.Spec{Query: keying.QueryExcept, Names: []string{"utm_source", "utm_campaign"}, BaseIsPath: true, Deployment: "v42"}); !reflect.DeepEqual(*defaults.Key, key) || !defaults.Isolated() {
+		t.Errorf("defaults' key: %+v", defaults.Key)
 	}
 	if !defaults.Edge || defaults.Rules.StatusLifetimes[503] != 500*time.Millisecond || defaults.Key.Query != keying.QueryExcept || *defaults.BrowserMaxAge != 0 {
 		t.Errorf("defaults: %+v", defaults)
@@ -224,6 +228,12 @@ func TestWarnings(t *testing.T) {
 		`, "routes": [{"name": "a", "edge": false, "key": {"device": true}, "tags": ["t"]}]`: {
 			`routes[0].key: has no effect, because "edge" is false`,
 			`routes[0].tags: has no effect, because "edge" is false`,
+		},
+		`, "defaults": {"permanent": true}, "routes": [{"name": "a", "edge": false}, {"name": "b", "edge": false, "permanent": true}]`: {
+			`defaults.permanent: has no effect without "isolate": true`,
+			"routes[1]: never matches, because routes[0] (line 1) takes all of its requests; put this route first",
+			`routes[1].permanent: has no effect without "isolate": true`,
+			`routes[1].permanent: has no effect, because "edge" is false`,
 		},
 		`, "defaults": {"key": {"headers": ["user-agent"]}}, "routes": [{"name": "a"}]`: {
 			"defaults.key.headers[0]: nearly every client has a user-agent of its own; key.device and key.browser are coarser",

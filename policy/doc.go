@@ -42,4 +42,11 @@
 // Methods besides GET and HEAD that a route's match names are cached, unless its edge
 // is false. PUT, DELETE, PATCH, OPTIONS and TRACE never are: RFC 9110, 9.3 and RFC
 // 5789, 2 give their responses no meaning for a later request.
+//
+// # Deployments
+//
+// With isolate the name of the deployment is part of the keys of all routes that are
+// not permanent. Nothing is dropped when another deployment comes into force, so one
+// that comes back finds what it had. [Live.Settling] covers the time in which origins
+// answer with both.
 package policy

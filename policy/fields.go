@@ -94,15 +94,16 @@ const (
 
 // The texts of the file.
 var (
-	aName      = textOf("a name", checkName).like(namePattern)
-	anOrigin   = textOf("the name of an origin", checkName).like(namePattern)
-	aRouteName = textOf("a name", checkRouteName).like(namePattern, "product")
-	aURL       = textOf("a URL", checkUpstream).like(urlPattern, "http://127.0.0.1:3000", "https://origin.example.com")
-	aHost      = textOf("a host", checkAuthority).like(authorityPattern, "shop.internal")
-	aPath      = textOf("a path", checkPath).like(pathPattern, "/products/:id", "/static/*")
-	aTag       = textOf("a tag", checkTag).like(`^[^\u0000-\u001f\u007f]{1,256}$`, "products", "product:{id}")
-	aCookie    = textOf("a cookie name", checkCookieName).like(tokenPattern, "currency")
-	aParameter = textOf("a parameter name", checkQueryName).like(`^[^\u0000-\u001f\u007f]+$`, "page")
+	aName       = textOf("a name", checkName).like(namePattern)
+	anOrigin    = textOf("the name of an origin", checkName).like(namePattern)
+	aDeployment = textOf("the name of a deployment", checkName).like(namePattern, "v42", "8c5d1f0")
+	aRouteName  = textOf("a name", checkRouteName).like(namePattern, "product")
+	aURL        = textOf("a URL", checkUpstream).like(urlPattern, "http://127.0.0.1:3000", "https://origin.example.com")
+	aHost       = textOf("a host", checkAuthority).like(authorityPattern, "shop.internal")
+	aPath       = textOf("a path", checkPath).like(pathPattern, "/products/:id", "/static/*")
+	aTag        = textOf("a tag", checkTag).like(`^[^\u0000-\u001f\u007f]{1,256}$`, "products", "product:{id}")
+	aCookie     = textOf("a cookie name", checkCookieName).like(tokenPattern, "currency")
+	aParameter  = textOf("a parameter name", checkQueryName).like(`^[^\u0000-\u001f\u007f]+$`, "page")
 )
 
 func headerName(check func(string) string, pattern string, examples ...any) *shape {
@@ -124,6 +125,9 @@ var fileShape = &shape{
 			keys: aName, elem: originShape,
 			doc: "The servers whose responses are cached, by a name of your choice.",
 		}, ""),
+		entry("deployment", aDeployment, "The name of what is deployed, such as a version or a commit. It stands in logs and stats, and with isolate it keeps caches apart."),
+		entry("isolate", flag(false), "Give each deployment a cache of its own. A deployment that comes back finds its own again."),
+		entry("deploymentSettleSeconds", seconds(), "For how long after a change of deployment isolated responses are not stored, because not every origin server may have it yet."),
 		entry("defaults", defaultsShape, "What lies under every route, field by field, and what applies to requests that no route matches."),
 		entry("routes", &shape{
 			kind: list, what: "a list of routes", elem: routeShape, most: maxRoutes,
@@ -178,6 +182,11 @@ var healthShape = &shape{
 func settingsShape(what string) *shape {
 	return &shape{
 		kind: object, what: "an object with " + what, nulls: true,
+		elsewhere: map[string]string{
+			"deployment":              "deployment belongs to the whole file; put it beside origins",
+			"isolate":                 "isolate belongs to the whole file; put it beside origins",
+			"deploymentSettleSeconds": "deploymentSettleSeconds belongs to the whole file; put it beside origins",
+		},
 		fields: []member{
 			entry("origin", anOrigin, "The name of the origin to ask."),
 			entry("split", splitShape, ""),
@@ -186,6 +195,7 @@ func settingsShape(what string) *shape {
 			entry("key", keyShape, ""),
 			entry("tags", listOf("a list of tags", aTag),
 				"Tags to purge by. {name} stands for what :name in the path matched, as it was sent. Tags in the origin's cache-tag, surrogate-key and cache-groups come on top."),
+			entry("permanent", flag(false), "Share responses between all deployments although they are isolated: for what never changes under its URL."),
 			entry("compress", flag(true), "Compress responses for clients that accept it."),
 			entry("removeRequestHeaders", headerNames(checkRemovedRequestHeader, headerPattern),
 				"Headers that the origin does not get."),
@@ -202,10 +212,8 @@ func settingsShape(what string) *shape {
 
 var defaultsShape = func() *shape {
 	s := settingsShape("settings")
-	s.elsewhere = map[string]string{
-		"match": "defaults apply to every request; match belongs into a route",
-		"name":  "defaults have no name; name belongs into a route",
-	}
+	s.elsewhere["match"] = "defaults apply to every request; match belongs into a route"
+	s.elsewhere["name"] = "defaults have no name; name belongs into a route"
 	return s
 }()
 
@@ -246,7 +254,9 @@ var edgeShape = &shape{
 	doc: "How responses are cached; false: not at all. What is left out is decided by the origin's headers.",
 	either: []*shape{
 		{kind: boolean, what: "false or an object", falseOnly: true},
-		{kind: object, what: "an object", nulls: true, fields: []member{
+		{kind: object, what: "an object", nulls: true, elsewhere: map[string]string{
+			"permanent": "permanent belongs to the route; put it beside edge",
+		}, fields: []member{
 			entry("maxAgeSeconds", seconds(), "How long a response is fresh, whatever the origin says."),
 			entry("staleWhileRevalidateSeconds", seconds(), "How long after that it is still served while one request refreshes it."),
 			entry("staleIfErrorSeconds", seconds(), "How long after that it is still served when the origin fails."),

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"weir/policy"
 )
@@ -34,7 +35,7 @@ func TestLiveUnderLoad(t *testing.T) {
 		})
 	}
 	for i := range 100 {
-		live.Swap(tables[i%2])
+		live.Swap(tables[i%2], time.Time{})
 	}
 	readers.Wait()
 	if live.Load() != tables[1] {

@@ -29,6 +29,9 @@ type Plan struct {
 	SetResponseHeaders    map[string]string // canonical names, set on what goes to the client, never stored
 }
 
+// Isolated says whether each deployment has responses of its own under p.
+func (p *Plan) Isolated() bool { return p.Key.Deployment != "" }
+
 // Params are the values that a path pattern captured, in pattern order.
 type Params []Param
 

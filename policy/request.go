@@ -35,6 +35,10 @@ type Request struct {
 	Bypass rfc9111.CachingStatus // why the caches must not be used, "" when they may
 	At     time.Time             // when its head had arrived
 
+	// Settling says that the origin may still answer with another deployment than the
+	// plan's: what it answers is served and not stored.
+	Settling bool
+
 	// Interim is given each 1xx response that comes before the answer, with fields
 	// that it must not edit: by Fetch, in the goroutine of its caller. nil: nobody wants any.
 	Interim func(status int, header http.Header)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // Table is a compiled policy. It is immutable.
@@ -12,6 +13,10 @@ type Table struct {
 	Version  string // digest of the source, short; for logs and history
 	Origins  map[string]*Origin
 	Warnings Errors // what is allowed but hardly meant
+
+	Deployment string        // the name of what is deployed, "" for none
+	Isolate    bool          // each deployment has a cache of its own
+	Settle     time.Duration // how long a new deployment's responses are not stored
 
 	defaults *Plan
 	routes   []*route

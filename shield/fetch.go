@@ -299,9 +299,10 @@ func (s *Shield) arriveSharing(req *policy.Request, st seat, d rfc9111.Decision)
 }
 
 // Refresh fetches req's key in the background, unless that is under way already,
-// or failed a moment ago, or too many refreshes are. It returns at once.
+// or failed a moment ago, or too many refreshes are, or nothing would be stored. It
+// returns at once.
 func (s *Shield) Refresh(req *policy.Request) {
-	if s.isFailing(req, s.opts.Now()) || !s.begin() {
+	if req.Settling || s.isFailing(req, s.opts.Now()) || !s.begin() {
 		return
 	}
 	if s.counts.refreshing.Add(1) > int64(s.opts.MaxRefreshes) {

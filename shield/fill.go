@@ -43,7 +43,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	head.Header.Del("Age") // it is in the terms
 	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
 	small := s.opts.Listener != nil && head.Length <= s.opts.MemoryObject
-	wanted := (s.store != nil || small) && !s.purges.Purged(f.key, head)
+	wanted := (s.store != nil || small) && s.mayKeep(f, head)
 	c := claim{selection: head.Selection, wanted: wanted, open: shareable(head)}
 	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
@@ -52,6 +52,12 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	}
 	s.weigh(f.req, head)
 	s.fill(f, head, d)
+}
+
+// mayKeep says whether what f fetched may be stored by now: no purge has come for it,
+// and it is known to be the right deployment's.
+func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
+	return !f.req.Settling && !s.purges.Purged(f.key, head)
 }
 
 func isGone(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
@@ -102,7 +108,7 @@ func (s *Shield) avoid(req *policy.Request) {
 func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	defer func() { _ = f.reply.body.Close() }()
 	var w Writer
-	if s.store != nil && !s.purges.Purged(f.key, head) {
+	if s.store != nil && s.mayKeep(f, head) {
 		var err error
 		if w, err = s.store.Create(f.key, head); err != nil {
 			w = nil
@@ -112,6 +118,9 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	}
 	if w != nil {
 		d.Stored, d.Shield = true, rfc9111.TierCached
+	}
+	if f.req.Settling {
+		d.Status = rfc9111.StatusDeployment
 	}
 	f.body.begin(w, head.Length, s.opts.MemoryObject)
 	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d, trailer: f.reply.trailer}) {
@@ -202,7 +211,7 @@ func (s *Shield) storeChunk(f *flight, w Writer, p []byte, size int64) bool {
 // answered from a cache.
 func (s *Shield) finish(f *flight, head *rfc9111.Response, t tail) {
 	whole := f.body.whole(t.held)
-	if s.purges.Purged(f.key, head) {
+	if !s.mayKeep(f, head) {
 		s.counts.notStored.Add(1)
 		t.storing = false
 	} else {

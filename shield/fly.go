@@ -169,8 +169,8 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	s.counts.validated.Add(1)
 	d.Shield, d.Status, d.ForwardStatus = rfc9111.TierHit, rfc9111.StatusOK, http.StatusNotModified
 	s.weigh(f.req, fresh)
-	replaced := false
-	if !s.purges.Purged(f.key, fresh) {
+	replaced := f.req.Settling // the header of another deployment must not stay
+	if s.mayKeep(f, fresh) {
 		err := s.store.Freshen(f.key, f.stored.Response(), fresh)
 		d.Stored, replaced = err == nil, errors.Is(err, ErrReplaced)
 		if err != nil && !replaced {

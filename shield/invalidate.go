@@ -39,16 +39,21 @@ func (s *Shield) urlRules(req *policy.Request, target string) []Rule {
 
 // querySpecs are the ways in which the routes that may have stored a target treat
 // its query. Which of them did can depend on more than the URL. Nothing is purged
-// for targets that no route stores.
+// for targets that no route stores, unless other deployments may have: what they
+// stored must not come back with them.
 func querySpecs(t *policy.Table, host, target string) []*keying.Spec {
+	asItStands := &keying.Spec{}
 	if t == nil {
-		return []*keying.Spec{{}}
+		return []*keying.Spec{asItStands}
+	}
+	var specs []*keying.Spec
+	if t.Isolate {
+		specs = append(specs, asItStands, &keying.Spec{BaseIsPath: true})
 	}
 	path, query, _ := strings.Cut(target, "?")
-	var specs []*keying.Spec
 	for _, plan := range t.Candidates(&policy.MatchRequest{Host: host, Path: path, RawQuery: query}) {
-		if plan.Edge && plan.Key != nil {
-			specs = append(specs, &keying.Spec{}, &keying.Spec{Query: plan.Key.Query, Names: plan.Key.Names, Sort: plan.Key.Sort})
+		if k := plan.Key; plan.Edge && k != nil {
+			specs = append(specs, asItStands, &keying.Spec{Query: k.Query, Names: k.Names, Sort: k.Sort, BaseIsPath: k.BaseIsPath})
 		}
 	}
 	return specs

@@ -22,6 +22,7 @@ import (
 // shield, the shield asks the disk tier and the origins.
 type node struct {
 	log    *zap.Logger
+	now    func() time.Time
 	live   *policy.Live
 	purges *shield.Purges
 	store  *l2.Store
@@ -35,14 +36,17 @@ type nodeOptions struct {
 	region         string
 	folder         string
 	l1Size, l2Size int64
-	disabled       bool // nothing is cached
-	now            func() time.Time
+	disabled       bool             // nothing is cached
+	now            func() time.Time // nil: time.Now
 	log            *zap.Logger
 }
 
 // openNode opens the data folder and puts the tiers on top of it.
 func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
-	n := &node{log: o.log, live: policy.NewLive(table)}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	n := &node{log: o.log, now: o.now, live: policy.NewLive(table)}
 	report := troubleReporter(o.log)
 	n.store, err = l2.Open(o.folder, l2.Options{MaxBytes: o.l2Size, Report: report})
 	if err != nil {
@@ -64,7 +68,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	filled.tier.Store(n.memory)
 	n.shield.SetTable(table)
 	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
-		Region: o.region, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled },
+		Region: o.region, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled }, Settling: n.live.Settling,
 	})
 	return n, nil
 }
@@ -110,7 +114,7 @@ func (l *lateListener) Dropped(key keying.Key, selection rfc9111.Selection) {
 // request comes with an origin that is not there.
 func (n *node) use(table *policy.Table) {
 	n.shield.SetTable(table)
-	n.live.Swap(table)
+	n.live.Swap(table, n.now())
 }
 
 // clear forgets everything that is cached.

@@ -50,7 +50,7 @@ func (c *policyCheckCommand) Run(con console) error {
 	return err
 }
 
-// summary counts what a policy holds.
+// summary counts what a policy holds, and names its deployment.
 func summary(table *policy.Table) string {
 	plural := func(n int, word string) string {
 		if n == 1 {
@@ -58,7 +58,11 @@ func summary(table *policy.Table) string {
 		}
 		return fmt.Sprintf("%d %ss", n, word)
 	}
-	return plural(len(table.Plans())-1, "route") + ", " + plural(len(table.Origins), "origin")
+	counts := plural(len(table.Plans())-1, "route") + ", " + plural(len(table.Origins), "origin")
+	if table.Deployment != "" {
+		counts += ", deployment " + table.Deployment
+	}
+	return counts
 }
 
 // policySchemaCommand prints the schema.

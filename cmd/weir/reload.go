@@ -115,7 +115,11 @@ func (w *policyWatch) try(src []byte) {
 	}
 	w.accepted.Add(1)
 	w.apply(table, src)
-	w.log.Info("policy reloaded", zap.String("version", table.Version))
+	fields := []zap.Field{zap.String("version", table.Version)}
+	if table.Deployment != "" {
+		fields = append(fields, zap.String("deployment", table.Deployment))
+	}
+	w.log.Info("policy reloaded", fields...)
 }
 
 // mistakes are the lines of what is wrong with a policy file.

@@ -113,7 +113,7 @@ func (s *service) source(ctx context.Context) (table *policy.Table, stop func(),
 
 // show makes a policy the one that the admin listener shows.
 func (s *service) show(table *policy.Table, src []byte) {
-	s.policy.Store(&api.PolicyState{Version: table.Version, Source: src})
+	s.policy.Store(&api.PolicyState{Version: table.Version, Deployment: table.Deployment, Source: src})
 }
 
 // load opens the tiers.

@@ -24,6 +24,7 @@ type nodeStats struct {
 	Version string        `json:"version"`
 	Region  string        `json:"region"`
 	Policy  string        `json:"policy"`
+	Deploy  string        `json:"deployment,omitempty"`
 	Uptime  int64         `json:"uptimeSeconds"`
 	Ready   bool          `json:"ready"`
 	Door    api.DoorStats `json:"door"`
@@ -34,8 +35,9 @@ type nodeStats struct {
 
 // stats collects the counters of all tiers for /v1/stats.
 func (s *service) stats() any {
+	inUse := s.policy.Load()
 	return nodeStats{
-		Version: buildVersion(), Region: s.Region, Policy: s.policy.Load().Version,
+		Version: buildVersion(), Region: s.Region, Policy: inUse.Version, Deploy: inUse.Deployment,
 		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
 		Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
 	}
@@ -106,6 +108,9 @@ func (n *nodeStats) print(w io.Writer) error {
 	state := "ready"
 	if !n.Ready {
 		state = "not ready"
+	}
+	if n.Deploy != "" {
+		state += ", deployment " + n.Deploy
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "node\t%s, region %s, up %v, %s\n", n.Version, n.Region, time.Duration(n.Uptime)*time.Second, state)
