@@ -205,7 +205,8 @@ func TestTwoFramings(t *testing.T) {
 
 const routes = `
 	{"name": "admin", "match": {"path": "/admin/*"}, "edge": false},
-	{"name": "graphql", "match": {"path": "/graphql", "methods": ["POST"]}, "edge": {"maxAgeSeconds": 30}}`
+	{"name": "graphql", "match": {"path": "/graphql", "methods": ["POST"]}, "edge": {"maxAgeSeconds": 30}},
+	{"name": "search", "match": {"path": "/search", "methods": ["QUERY"]}}`
 
 func TestBypassReasons(t *testing.T) {
 	big := strings.Repeat("x", keying.MaxBody+1)
@@ -231,6 +232,9 @@ func TestBypassReasons(t *testing.T) {
 		{name: "named post, chunked", lines: []string{"POST /graphql", "Transfer-Encoding: chunked", "body=2\r\nhi\r\n0\r\n\r\n"}, body: "hi"},
 		{name: "named post, largest", lines: []string{"POST /graphql", "Content-Length: 8000", "body=" + big[1:]}, body: big[1:]},
 		{name: "named post, too big", lines: []string{"POST /graphql", size, "body=" + big}, want: "body-too-big", body: big},
+		{name: "query", lines: []string{"QUERY /", "Content-Length: 2", "body=hi"}, want: "method", body: "hi"},
+		{name: "named query", lines: []string{"QUERY /search", "Content-Length: 2", "body=hi"}, body: "hi"},
+		{name: "named query, too big", lines: []string{"QUERY /search", size, "body=" + big}, want: "body-too-big", body: big},
 		{name: "get with a body", lines: []string{"GET /", "Content-Length: 2", "body=hi"}, want: "pass", body: "hi"},
 		{name: "debug", lines: []string{"GET /", "X-Cache-Debug: 1"}, opts: api.DoorOptions{DebugAllowed: loopback}, want: "debug"},
 		{name: "debug refused", lines: []string{"GET /", "X-Cache-Debug: 1"}, opts: api.DoorOptions{DebugAllowed: never}},

@@ -76,9 +76,8 @@ type outcome struct {
 // 13.2.2. What was passed on has been through that at the origin.
 func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
 	out := outcome{status: ans.Head.Status, length: bodyLength(ans)}
-	read := req.Method == http.MethodGet || req.Method == http.MethodHead
-	if req.Bypass == "" && read && ans.Head.Status == http.StatusOK {
-		out.ranged = out.length >= 0
+	if req.Bypass == "" && rfc9111.MayBeConditional(req.Method) && ans.Head.Status == http.StatusOK {
+		out.ranged = out.length >= 0 && (req.Method == http.MethodGet || req.Method == http.MethodHead)
 		verdict := rfc9111.Evaluate(rfc9111.Request{Method: req.Method, Header: req.Header}, ans.Head)
 		switch verdict {
 		case rfc9111.NotModified:

@@ -360,6 +360,11 @@ func TestConditions(t *testing.T) {
 		{"range of a head", []string{"HEAD /", "Range: bytes=1-2"}, 200},
 		{"two range fields", []string{"GET /", "Range: bytes=1-2", "Range: bytes=3-4"}, 200},
 		{"passed on", []string{"GET /admin/x", `If-None-Match: "v1"`, "Range: bytes=1-2"}, 200},
+		{"query", []string{"QUERY /search", `If-None-Match: "v1"`, "Content-Length: 1", "body=q"}, 304},
+		{"query, etag differs", []string{"QUERY /search", `If-None-Match: "v2"`, "Content-Length: 1", "body=q"}, 200},
+		{"query, no match", []string{"QUERY /search", `If-Match: "v2"`, "Content-Length: 1", "body=q"}, 412},
+		{"query, not named", []string{"QUERY /", `If-None-Match: "v1"`, "Content-Length: 1", "body=q"}, 200},
+		{"range of a query", []string{"QUERY /search", "Range: bytes=1-2", "Content-Length: 1", "body=q"}, 200},
 		{"post", []string{"POST /graphql", `If-None-Match: "v1"`, "Range: bytes=1-2", "Content-Length: 0"}, 200},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -373,6 +378,9 @@ func TestConditions(t *testing.T) {
 			}
 			if !closed {
 				t.Error("the body was not closed")
+			}
+			if ranges := resp.Header.Get("Accept-Ranges"); ranges != "" && strings.HasPrefix(c.lines[0], "QUERY") {
+				t.Errorf("ranges of a query are offered: %s", ranges)
 			}
 			body := bodyOf(t, resp)
 			switch c.want {

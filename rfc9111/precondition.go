@@ -15,11 +15,18 @@ const (
 	IgnoreRange                     // If-Range did not match: the whole representation
 )
 
-// Evaluate evaluates a GET or HEAD request's conditional fields against a response that is to be
+// MayBeConditional says whether a method can be answered with 304: GET and HEAD, RFC 9110
+// 13.1.2, and QUERY, whose selected representation is its result, RFC 10008. Other
+// methods whose condition does not hold are answered with 412.
+func MayBeConditional(method string) bool {
+	return method == "GET" || method == "HEAD" || method == "QUERY"
+}
+
+// Evaluate evaluates a request's conditional fields against a response that is to be
 // sent. Anything but a 2xx is sent as it is, RFC 9110 13.2.1. If-Match and If-Unmodified-Since are evaluated
 // for the origin, which does not see them.
 func Evaluate(req Request, resp *Response) Precondition {
-	if req.Method != "GET" && req.Method != "HEAD" || resp.Status < 200 || resp.Status > 299 || resp.Status == 206 {
+	if !MayBeConditional(req.Method) || resp.Status < 200 || resp.Status > 299 || resp.Status == 206 {
 		return Proceed
 	}
 	h := req.Header

@@ -24,6 +24,9 @@ func TestEvaluate(t *testing.T) {
 	head := func(lines ...string) rfc9111.Request {
 		return rfc9111.Request{Method: "HEAD", Header: header(lines...)}
 	}
+	query := func(lines ...string) rfc9111.Request {
+		return rfc9111.Request{Method: "QUERY", Header: header(lines...)}
+	}
 	tests := []struct {
 		name string
 		req  rfc9111.Request
@@ -35,6 +38,11 @@ func TestEvaluate(t *testing.T) {
 		{"none-match, same", get(`If-None-Match: "a"`), both, notModified},
 		{"none-match, same, head", head(`If-None-Match: "a"`), both, notModified},
 		{"none-match, same, post", rfc9111.Request{Method: "POST", Header: header(`If-None-Match: "a"`)}, both, proceed},
+		{"none-match, same, query", query(`If-None-Match: "a"`), both, notModified},
+		{"none-match, other, query", query(`If-None-Match: "b"`), both, proceed},
+		{"modified-since, query", query("If-Modified-Since: " + at), dated, notModified},
+		{"match, other, query", query(`If-Match: "b"`), both, failed},
+		{"range, other tag, query", query("Range: bytes=0-1", `If-Range: "b"`), both, proceed},
 		{"none-match, other", get(`If-None-Match: "b"`), both, proceed},
 		{"none-match, weak of strong", get(`If-None-Match: W/"a"`), both, notModified},
 		{"none-match, strong of weak", get(`If-None-Match: "a"`), weak, notModified},

@@ -71,11 +71,12 @@ func (s *Shield) fly(f *flight) {
 		if s.settleStale(f, head, err, d) {
 			return
 		}
-	case err == nil && head.Status == http.StatusNotModified:
-		if s.settleValidated(f, head, d) {
+	case err == nil && (head.Status == http.StatusNotModified || old != nil && head.Status == http.StatusPreconditionFailed):
+		if head.Status == http.StatusNotModified && s.settleValidated(f, head, d) {
 			return
 		}
-		// The 304 was not for what is stored, or that cannot be read: ask for all of it.
+		// The 304 was not for what is stored, or that cannot be read, or the origin takes
+		// QUERY for a method that is refused with 412: ask for all of it.
 		f.dropStored()
 		head, err = s.ask(f)
 		s.failed(f, head, err)

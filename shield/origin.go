@@ -144,6 +144,9 @@ func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http
 		ProtoMajor: 1,
 		ProtoMinor: 1,
 	}).WithContext(ctx)
+	if out.method == methodQuery && hreq.Header["Idempotency-Key"] == nil {
+		hreq.Header["Idempotency-Key"] = []string{} // is not sent; says that a connection which broke may be replaced
+	}
 	if o.def.Host != "" {
 		hreq.Host = o.def.Host
 	}
@@ -164,11 +167,14 @@ func (out *outgoing) repeatable() bool {
 		return false
 	}
 	switch out.method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, methodQuery:
 		return true
 	}
 	return false
 }
+
+// methodQuery is safe and idempotent although it has a body, RFC 10008.
+const methodQuery = "QUERY"
 
 // classify turns a round trip's error into one of the package's.
 func classify(ctx context.Context, err error) error {

@@ -73,6 +73,8 @@ func TestRetryOnAnotherUpstream(t *testing.T) {
 		{"PUT without body", 1, "PUT", false, true},
 		{"PUT with a body that was read", 1, "PUT", true, false},
 		{"POST", 1, "POST", false, false},
+		{"QUERY", 1, "QUERY", false, true},
+		{"QUERY with a body that was read", 1, "QUERY", true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := startGroup(t, fmt.Sprintf(two, c.retries), "")

@@ -32,6 +32,9 @@ type outgoing struct {
 // validator, and without anything that the key does not name and the response
 // might reflect.
 func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
+	if !rfc9111.MayBeConditional(req.Method) {
+		stored = nil // or an origin that has nothing newer would answer 412
+	}
 	h := rfc9111.Conditional(rfc9111.EndToEnd(req.Header), stored)
 	out := &outgoing{method: req.Method, body: req.Body, header: h}
 	out.conditional = h.Get("If-None-Match") != "" || h.Get("If-Modified-Since") != ""

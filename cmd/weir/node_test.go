@@ -130,7 +130,13 @@ func (r *reply) use() string {
 // do sends a request; fields are "name: value".
 func (r *running) do(method, path string, fields ...string) *reply {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, r.base+path, nil)
+	return r.send(method, path, "", fields...)
+}
+
+// send is do with a body.
+func (r *running) send(method, path, body string, fields ...string) *reply {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.base+path, strings.NewReader(body))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -144,11 +150,11 @@ func (r *running) do(method, path string, fields ...string) *reply {
 		r.t.Fatalf("%s %s: %v\n%s", method, path, err, r.logs)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		r.t.Fatalf("%s %s: %v\n%s", method, path, err, r.logs)
 	}
-	return &reply{resp, string(body)}
+	return &reply{resp, string(answer)}
 }
 
 func (r *running) get(path string, fields ...string) *reply {
