@@ -90,11 +90,14 @@ type Part struct {
 
 // appendHead appends all that stands before the bytes of a target of size bytes.
 func appendHead(b []byte, scheme, host string, size int) []byte {
+	b = append(appendOrigin(b, scheme, host), byte(kindTarget))
+	return binary.AppendUvarint(b, uint64(size))
+}
+
+func appendOrigin(b []byte, scheme, host string) []byte {
 	b = append(b, version)
 	b = appendText(b, kindScheme, scheme)
-	b = appendText(b, kindHost, host)
-	b = append(b, byte(kindTarget))
-	return binary.AppendUvarint(b, uint64(size))
+	return appendText(b, kindHost, host)
 }
 
 func appendText[T string | []byte](b []byte, k kind, text T) []byte {

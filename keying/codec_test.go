@@ -79,6 +79,32 @@ func TestAPieceOfAResponse(t *testing.T) {
 	}
 }
 
+// The keys of one origin begin alike, and those of no other do.
+func TestOrigin(t *testing.T) {
+	seen := map[string]string{}
+	for _, scheme := range []string{"http", "https"} {
+		for _, host := range []string{"a", "ab", "a:81", strings.Repeat("a", 200), ""} {
+			for _, target := range []string{"/", "/b?c"} {
+				k, err := new(keying.Spec).Build(&keying.Request{Method: "GET", Scheme: scheme, Host: host, Target: target})
+				if err != nil {
+					t.Fatal(err)
+				}
+				origin := k.Key.Origin()
+				if origin != keying.Origin(scheme, host) || !strings.HasPrefix(k.Key.Bytes(), origin) || k.Key.Part("1").Origin() != origin {
+					t.Errorf("%s %s: %q", scheme, host, origin)
+				}
+				if other, ok := seen[origin]; ok && other != scheme+" "+host {
+					t.Errorf("%s %s is %s", scheme, host, other)
+				}
+				seen[origin] = scheme + " " + host
+			}
+		}
+	}
+	if got := (keying.Key{}).Origin(); got != "" {
+		t.Errorf("of no key: %q", got)
+	}
+}
+
 func TestTheZeroKeyHasNoParts(t *testing.T) {
 	if parts := (keying.Key{}).Parts(); parts != nil {
 		t.Errorf("got %+v", parts)

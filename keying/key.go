@@ -41,6 +41,30 @@ func Base(scheme, host, target string) Digest {
 	return sum(append(b, target...))
 }
 
+// Origin returns the canonical bytes of scheme and host, which all keys of one origin
+// (RFC 6454) begin with.
+func (k Key) Origin() string {
+	rest := k.raw
+	if rest == "" {
+		return ""
+	}
+	rest = rest[1:]
+	for range 2 { // scheme and host
+		_, after, ok := decodeText(rest[1:])
+		if !ok {
+			return "" // no key
+		}
+		rest = after
+	}
+	return k.raw[:len(k.raw)-len(rest)]
+}
+
+// Origin returns the [Key.Origin] of the keys of an origin.
+func Origin(scheme, host string) string {
+	var scratch [scratchSize]byte
+	return string(appendOrigin(scratch[:0], scheme, host))
+}
+
 // Part returns the key of a piece of what k names, such as a slice of a long body. It
 // has k's Base, so that what purges a URL purges its pieces. A part has no parts.
 func (k Key) Part(name string) Key {

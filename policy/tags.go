@@ -94,8 +94,9 @@ func (t TagTemplate) expand(params Params) string {
 // ResponseTags returns the tags of a response under the plan: the plan's own, and
 // those in the response's cache-tag (separated by commas), surrogate-key (by
 // spaces) and cache-groups (RFC 9875) fields. They are sorted and without
-// duplicates. What is longer than MaxTag or holds control characters is no tag;
-// of more than MaxTags the plan's own come first, then the fields' in their order.
+// duplicates. What is longer than MaxTag or holds control characters is no tag, and
+// no purge can name it; of more than MaxTags the plan's own come first, then the fields'
+// in their order, and rfc9111.AnyTag stands for the rest.
 func (p *Plan) ResponseTags(params Params, resp *rfc9111.Response) []string {
 	set := tagSet{}
 	for _, t := range p.Tags {
@@ -118,9 +119,13 @@ func (p *Plan) ResponseTags(params Params, resp *rfc9111.Response) []string {
 type tagSet map[string]struct{}
 
 func (s tagSet) add(tag string) {
-	if isTag(tag) && len(s) < MaxTags {
-		s[tag] = struct{}{}
+	if !isTag(tag) {
+		return
 	}
+	if _, known := s[tag]; !known && len(s) >= MaxTags {
+		tag = rfc9111.AnyTag
+	}
+	s[tag] = struct{}{}
 }
 
 func (s tagSet) addFields(h http.Header) {
@@ -135,6 +140,10 @@ func (s tagSet) addFields(h http.Header) {
 		}
 	}
 	for _, group := range rfc9111.CacheGroups(h) {
+		if group == rfc9111.AnyTag {
+			s[group] = struct{}{}
+			continue
+		}
 		s.add(group)
 	}
 }

@@ -82,8 +82,17 @@ func TestTagsAreBounded(t *testing.T) {
 	}
 	plan, _ := mustCompile(t, `, "defaults": {"tags": ["zz"]}`).Match(get("/"))
 	tags := plan.ResponseTags(nil, &rfc9111.Response{Header: http.Header{"Surrogate-Key": {strings.Join(many, " ")}}})
-	if len(tags) != policy.MaxTags || tags[len(tags)-1] != "zz" || tags[0] != "t0000" || !slices.IsSorted(tags) {
-		t.Errorf("%d tags from %s to %s", len(tags), tags[0], tags[len(tags)-1])
+	if len(tags) != policy.MaxTags+1 || tags[len(tags)-1] != "zz" || tags[0] != rfc9111.AnyTag || tags[1] != "t0000" || !slices.IsSorted(tags) {
+		t.Errorf("%d tags from %q to %q", len(tags), tags[0], tags[len(tags)-1])
+	}
+	tags = plan.ResponseTags(nil, &rfc9111.Response{Header: http.Header{"Surrogate-Key": {strings.Join(many[:999], " ") + " t0001"}}})
+	if len(tags) != policy.MaxTags || tags[0] != "t0000" {
+		t.Errorf("%d tags from %q", len(tags), tags[0])
+	}
+	groups := `"` + strings.Join(many[:1001], `","`) + `"`
+	tags = plan.ResponseTags(nil, &rfc9111.Response{Header: http.Header{"Cache-Groups": {groups}}})
+	if tags[0] != rfc9111.AnyTag {
+		t.Errorf("%d tags from %q", len(tags), tags[0])
 	}
 }
 
@@ -94,8 +103,11 @@ func FuzzResponseTags(f *testing.F) {
 	plan, _ := table.Match(get("/"))
 	f.Fuzz(func(t *testing.T, tag, key, groups string) {
 		tags := plan.ResponseTags(nil, &rfc9111.Response{Header: http.Header{"Cache-Tag": {tag}, "Surrogate-Key": {key}, "Cache-Groups": {groups}}})
-		if !slices.IsSorted(tags) || len(slices.Compact(slices.Clone(tags))) != len(tags) || len(tags) > policy.MaxTags {
+		if !slices.IsSorted(tags) || len(slices.Compact(slices.Clone(tags))) != len(tags) || len(tags) > policy.MaxTags+1 {
 			t.Fatalf("%q", tags)
+		}
+		if len(tags) > 0 && tags[0] == rfc9111.AnyTag {
+			tags = tags[1:]
 		}
 		for _, tag := range tags {
 			if tag == "" || len(tag) > policy.MaxTag || strings.ContainsAny(tag, "\x00\r\n\x7f") {

@@ -35,6 +35,7 @@
 //     fields is there, and not at all when none is.
 //   - A 304 does not change the stored ETag, Vary and what describes the stored
 //     bytes. One without a validator is taken for an answer to the one that was sent.
+//   - A group without a name is none, and beyond 1,000 groups of a list all are meant.
 //   - A 404 or 410 to HEAD has what is stored validated before its next use, and drops
 //     nothing: there are servers that know no HEAD.
 package rfc9111

@@ -25,7 +25,7 @@ func TestCacheGroups(t *testing.T) {
 		{[]string{`"a;b";p;q="x", "c"`}, []string{"a;b", "c"}},
 		{[]string{`"a\"\\"`}, []string{`a"\`}},
 		{[]string{`"", "a"`}, []string{"a"}},
-		{[]string{`"` + long + `", "a"`}, []string{"a"}},
+		{[]string{`"` + long + `", "a"`}, []string{long, "a"}},
 		{[]string{"a"}, nil},
 		{[]string{`"a", b`}, nil},
 		{[]string{`"a", 1`}, nil},
@@ -44,7 +44,10 @@ func TestCacheGroups(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf(`"g%d"`, i)
 	}
-	if got := rfc9111.CacheGroups(http.Header{"Cache-Groups": {strings.Join(many, ",")}}); len(got) != 1000 {
+	if got := rfc9111.CacheGroups(http.Header{"Cache-Groups": {strings.Join(many, ",")}}); len(got) != 1001 || got[999] != "g999" || got[1000] != rfc9111.AnyTag {
+		t.Errorf("%d groups", len(got))
+	}
+	if got := rfc9111.CacheGroups(http.Header{"Cache-Groups": {strings.Join(many[:1000], ",")}}); len(got) != 1000 || got[999] != "g999" {
 		t.Errorf("%d groups", len(got))
 	}
 }

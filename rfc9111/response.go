@@ -19,9 +19,13 @@ type Response struct {
 	Parts     *Parts    // of an incomplete body: which bytes it is made of, in order; nil for a whole one
 	Selection Selection // the request fields that Vary named, "" without Vary
 	Terms     Terms     // for how long, and how, it may be reused
-	Tags      []string  // what a purge by tag names, sorted
+	Tags      []string  // what a purge by tag names, sorted; with AnyTag when they are not all
 	Epoch     uint64    // of the purge log, noted before the origin was asked
 }
+
+// AnyTag stands for tags and groups that were too many to keep: a purge by any may be
+// about the response. It sorts before all others.
+const AnyTag = ""
 
 // Terms are the conditions of reuse, decided once when a response is stored or
 // validated. A policy change applies to what is stored after it.

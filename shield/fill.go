@@ -44,7 +44,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
 	small := s.opts.Listener != nil && head.Length <= s.opts.MemoryObject
 	wanted := (s.store != nil || small) && s.mayKeep(f, head)
-	c := claim{selection: head.Selection, wanted: wanted, open: shareable(head)}
+	c := claim{head: head, wanted: wanted, open: shareable(head)}
 	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
 		s.letGo(f, head, d)
@@ -55,9 +55,10 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 }
 
 // mayKeep says whether what f fetched may be stored by now: no purge has come for it,
-// and it is known to be the right deployment's.
+// nobody fetches the same for those who came after one, and it is known to be the right
+// deployment's.
 func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
-	return !f.req.Settling && !s.purges.Purged(f.key, head)
+	return !f.overtaken && !f.req.Settling && !s.purges.Purged(f.key, head)
 }
 
 func isGone(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }

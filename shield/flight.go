@@ -37,20 +37,21 @@ type flight struct {
 
 	// The function's own until it has ended; what is left then goes when the flight
 	// drains.
-	stored Object // what is to be validated, or answered with
-	reply  *reply // of the origin
+	stored    Object // what is to be validated, or answered with
+	reply     *reply // of the origin
+	overtaken bool   // another one fetches the same for those who came later: nothing is stored
 
 	// Guarded by flights.mu.
-	listed    bool
-	barred    bool // was taken off the list for good
-	claimed   bool // its headers are known and may be shared: selection is valid
-	selection rfc9111.Selection
-	open      bool // claimed, and what it fetches is for newcomers too
-	settled   bool
-	ended     bool
-	wanted    bool    // a cache wants the body: it is fetched without readers too
-	waiting   int     // seats taken before it settled
-	leader    *reader // the seat of the client it was started for
+	listed  bool
+	barred  bool              // was taken off the list for good
+	claimed bool              // its headers are known and may be shared: head is set
+	head    *rfc9111.Response // of what is claimed; nil while nothing is known but the key
+	open    bool              // claimed, and what it fetches is for newcomers too
+	settled bool
+	ended   bool
+	wanted  bool    // a cache wants the body: it is fetched without readers too
+	waiting int     // seats taken before it settled
+	leader  *reader // the seat of the client it was started for
 }
 
 // outcomeKind says what a flight came to.
@@ -231,17 +232,15 @@ func (t *flights) findLocked(k ticket) *flight {
 	slot := slices.Clone(t.slots[k.req.Keyed.Key.Bytes()])
 	known := k.known
 	for _, f := range slot {
-		// Of what it fetches nothing is known yet but the key. A rule that names
-		// responses by anything else has to count here as a match.
-		if t.purges.overtaken(f.key, f.began) {
+		if t.purges.overtaken(f.key, f.head, f.began) {
 			t.barLocked(f)
 			continue
 		}
 		if f.claimed {
-			if f.open && f.selection.Matches(k.req.Header) {
+			if f.open && f.head.Selection.Matches(k.req.Header) {
 				return f
 			}
-			known = append(slices.Clip(known), f.selection)
+			known = append(slices.Clip(known), f.head.Selection)
 		}
 	}
 	if k.alone {
@@ -267,9 +266,9 @@ func sameVariant(known []rfc9111.Selection, a, b *policy.Request) bool {
 
 // A claim is what the headers of a storable response say about its flight.
 type claim struct {
-	selection rfc9111.Selection
-	open      bool // others may have the response too
-	wanted    bool // a cache wants the body
+	head   *rfc9111.Response
+	open   bool // others may have the response too
+	wanted bool // a cache wants the body
 }
 
 // claim says that f's headers are known and its body may be stored. It is false
@@ -282,7 +281,7 @@ func (t *flights) claim(f *flight, c claim) bool {
 	// whoever fetches the same now.
 	if slot := t.slots[f.key.Bytes()]; !f.barred {
 		for _, o := range slot {
-			if o != f && o.claimed && o.selection == c.selection {
+			if o != f && o.claimed && o.head.Selection == c.head.Selection {
 				return false
 			}
 		}
@@ -293,7 +292,8 @@ func (t *flights) claim(f *flight, c claim) bool {
 			t.listLocked(f)
 		}
 	}
-	f.claimed, f.selection, f.open, f.wanted = true, c.selection, c.open, c.wanted
+	f.overtaken = f.barred
+	f.claimed, f.head, f.open, f.wanted = true, c.head, c.open, c.wanted && !f.overtaken
 	return true
 }
 

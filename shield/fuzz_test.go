@@ -43,6 +43,8 @@ func FuzzReplay(f *testing.F) {
 	f.Add(uint64(2), []byte("a"))
 	f.Add(uint64(3), []byte(""))
 	f.Add(uint64(4), []byte("s12"))
+	f.Add(uint64(5), []byte("n0123456789abcdef"))
+	f.Add(uint64(6), []byte("m12"))
 	f.Add(^uint64(0), []byte("u"))
 	f.Fuzz(func(t *testing.T, epoch uint64, rule []byte) {
 		log := &memoryLog{epochs: []uint64{epoch}, rules: [][]byte{rule}}

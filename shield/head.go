@@ -28,7 +28,7 @@ func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.A
 	if err != nil {
 		return nil, err
 	}
-	if stored != nil {
+	if stored != nil && !req.Settling {
 		ans.Head.Epoch = epoch
 		if current, err := s.headed(ctx, req, stored, ans); current != nil || err != nil {
 			return current, err

@@ -80,13 +80,16 @@ func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decisi
 // oneWay hides that a body could be written to.
 type oneWay struct{ io.ReadCloser }
 
-// invalidate purges what a successful unsafe request made outdated, RFC 9111 4.4,
-// before its client hears of the success.
+// invalidate purges what a successful unsafe request made outdated, RFC 9111 4.4 and
+// RFC 9875 3, before its client hears of the success.
 func (s *Shield) invalidate(req *policy.Request, head *rfc9111.Response) {
 	self := req.Scheme + "://" + req.Host + req.Target
 	var rules []Rule
 	for _, target := range rfc9111.Invalidates(req.Method, self, head.Status, head.Header) {
 		rules = append(rules, s.urlRules(req, target)...)
+	}
+	for _, group := range rfc9111.InvalidatedGroups(req.Method, head.Status, head.Header) {
+		rules = append(rules, GroupRule(req.Scheme, req.Host, group))
 	}
 	if len(rules) == 0 {
 		return

@@ -1,9 +1,9 @@
 package shield
 
 import (
+	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,55 +12,6 @@ import (
 	"weir/keying"
 	"weir/rfc9111"
 )
-
-// Rule says what a purge names.
-type Rule struct {
-	kind ruleKind
-	text string
-}
-
-type ruleKind byte
-
-const (
-	ruleURL  ruleKind = 'u' // text is a keying.Digest
-	ruleAll  ruleKind = 'a' // without text
-	ruleSlot ruleKind = 's' // text is a slot: all URLs that share it
-)
-
-// URLRule names every key of one URL, by the digest that [keying.Key.Base] returns.
-func URLRule(base keying.Digest) Rule { return Rule{ruleURL, string(base[:])} }
-
-// AllRule names everything.
-func AllRule() Rule { return Rule{kind: ruleAll} }
-
-func (r Rule) encode() []byte { return append([]byte{byte(r.kind)}, r.text...) }
-
-// parseRule refuses what it does not know: a rule that is skipped would bring
-// back what was purged.
-func parseRule(src []byte) (Rule, error) {
-	if len(src) == 1+len(keying.Digest{}) && ruleKind(src[0]) == ruleURL {
-		return Rule{ruleURL, string(src[1:])}, nil
-	}
-	if len(src) == 1+slotSize && ruleKind(src[0]) == ruleSlot {
-		return Rule{ruleSlot, string(src[1:])}, nil
-	}
-	if string(src) == string(ruleAll) {
-		return AllRule(), nil
-	}
-	return Rule{}, fmt.Errorf("%w: unknown rule of %d bytes", ErrLog, len(src))
-}
-
-// A slot stands for the URLs whose digests begin alike.
-type slot [slotSize]byte
-
-const slotSize = 2
-
-func slotOf(base keying.Digest) slot { return slot(base[:slotSize]) }
-
-// maxRules is how many URLs are remembered exactly. Beyond it the older half is
-// remembered by slots, which takes bounded memory and purges too much rather than
-// too little: anybody can send unsafe requests, to as many URLs as they like.
-const maxRules = 1 << 17
 
 // logSlack is how many rules the log may hold beyond twice those in force before
 // it is written anew.
@@ -82,15 +33,17 @@ type Purges struct {
 	behind    atomic.Bool  // the log lacks rules in force
 	rewriting sync.Mutex   // held by the one who writes the log anew
 
-	mu    sync.RWMutex // guards what follows; nothing is called while it is held
-	urls  map[keying.Digest]uint64
-	slots map[slot]uint64
-	floor uint64
+	mu      sync.RWMutex // guards what follows; nothing is called while it is held
+	urls    book
+	names   book   // of tags and groups
+	origins book   // of groups
+	anyone  uint64 // latest rule about a name that any origin may have
+	floor   uint64
 }
 
 // NewPurges replays log, which may be nil: then rules last as long as the process.
 func NewPurges(log Log) (*Purges, error) {
-	p := &Purges{log: log, urls: map[keying.Digest]uint64{}, slots: map[slot]uint64{}}
+	p := &Purges{log: log, urls: newBook(), names: newBook(), origins: newBook()}
 	if log == nil {
 		return p, nil
 	}
@@ -150,18 +103,46 @@ func (p *Purges) Purged(key keying.Key, resp *rfc9111.Response) bool {
 	if resp.Epoch > p.current.Load() {
 		return true
 	}
-	return p.overtaken(key, resp.Epoch)
+	return p.overtaken(key, resp, resp.Epoch)
 }
 
-// overtaken says whether a rule for key is newer than an epoch.
-func (p *Purges) overtaken(key keying.Key, epoch uint64) bool {
+// overtaken says whether a rule that is newer than an epoch names resp under key. Of
+// what is still to come resp is nil, and each rule counts that may name it.
+func (p *Purges) overtaken(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
 	if epoch == p.newest.Load() {
 		return false
 	}
 	base := key.Base()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return epoch < p.floor || epoch < p.urls[base] || epoch < p.slots[slotOf(base)]
+	return epoch < p.floor || epoch < p.urls.latest(base) || epoch < p.names.last && p.namedLocked(key, resp, epoch)
+}
+
+// namedLocked says whether a rule that is newer than an epoch names a tag or a group
+// of resp, or may do so.
+func (p *Purges) namedLocked(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
+	if resp == nil || slices.Contains(resp.Tags, rfc9111.AnyTag) {
+		return epoch < p.anyone || epoch < p.origins.latest(originName(key.Origin()))
+	}
+	for _, tag := range resp.Tags {
+		if epoch < p.names.latest(tagName(tag)) {
+			return true
+		}
+	}
+	if resp.Header["Cache-Groups"] == nil {
+		return false
+	}
+	origin := key.Origin()
+	if epoch >= p.origins.latest(originName(origin)) && epoch >= p.anyone {
+		return false
+	}
+	groups := rfc9111.CacheGroups(resp.Header)
+	for _, group := range groups {
+		if epoch < p.names.latest(groupName(origin, group)) {
+			return true
+		}
+	}
+	return len(groups) > 0 && epoch < p.names.latest(groupName(origin, ""))
 }
 
 // Add puts rules into force and returns the epoch of the last of them once all are
@@ -193,15 +174,27 @@ func (p *Purges) persist(first uint64, rules []Rule) error {
 		p.behind.Store(false)
 		return nil
 	}
-	for i, r := range rules {
-		if err := p.log.Append(first+uint64(i), r.encode()); err != nil {
-			return err
-		}
+	if err := p.append(first, rules); err != nil {
+		return err
 	}
 	if p.logged.Add(int64(len(rules))) >= int64(2*p.Len()+logSlack) && p.rewrite() != nil {
 		p.logged.Add(-logSlack) // it is only longer than it need be: later is soon enough
 	}
 	return nil
+}
+
+// append appends rules, all at the same time: a log can make many durable in one go.
+func (p *Purges) append(first uint64, rules []Rule) error {
+	if len(rules) == 1 {
+		return p.log.Append(first, rules[0].encode())
+	}
+	errs := make([]error, len(rules))
+	var all sync.WaitGroup
+	for i, r := range rules {
+		all.Go(func() { errs[i] = p.log.Append(first+uint64(i), r.encode()) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // rewrite makes the log hold what is in force and nothing else.
@@ -228,19 +221,19 @@ func (p *Purges) rewrite() error {
 // among them, so that none is given out twice after a restart.
 func (p *Purges) inForce() iter.Seq2[uint64, Rule] {
 	p.mu.RLock()
-	urls, slots, floor := maps.Clone(p.urls), maps.Clone(p.slots), p.floor
+	urls, names, floor := p.urls.clone(), p.names.clone(), p.floor
 	p.mu.RUnlock()
 	return func(yield func(uint64, Rule) bool) {
 		if floor > 0 && !yield(floor, AllRule()) {
 			return
 		}
-		for s, epoch := range slots {
-			if !yield(epoch, Rule{ruleSlot, string(s[:])}) {
+		for epoch, r := range urls.rules(ruleURL, ruleURLSlot) {
+			if !yield(epoch, r) {
 				return
 			}
 		}
-		for base, epoch := range urls {
-			if !yield(epoch, URLRule(base)) {
+		for epoch, r := range names.rules(ruleName, ruleNameSlot) {
+			if !yield(epoch, r) {
 				return
 			}
 		}
@@ -259,42 +252,35 @@ func (p *Purges) enforce(rules []Rule) (first uint64) {
 }
 
 func (p *Purges) putLocked(epoch uint64, r Rule) {
-	switch {
-	case epoch <= p.floor:
-	case r.kind == ruleAll:
+	if epoch <= p.floor {
+		return
+	}
+	switch r.kind {
+	case ruleURL:
+		p.urls.put(keying.Digest([]byte(r.text)), epoch)
+	case ruleURLSlot:
+		p.urls.putSlot(slot([]byte(r.text)), epoch)
+	case ruleName:
+		p.names.put(keying.Digest([]byte(r.text)), epoch)
+		if r.origin != "" {
+			p.origins.put(originName(r.origin), epoch)
+			return
+		}
+		p.anyone = max(p.anyone, epoch)
+	case ruleNameSlot:
+		p.names.putSlot(slot([]byte(r.text)), epoch)
+		p.anyone = max(p.anyone, epoch)
+	case ruleAll:
 		p.floor = epoch
-		outdated := func(e uint64) bool { return e <= epoch }
-		maps.DeleteFunc(p.urls, func(_ keying.Digest, e uint64) bool { return outdated(e) })
-		maps.DeleteFunc(p.slots, func(_ slot, e uint64) bool { return outdated(e) })
-	case r.kind == ruleSlot:
-		s := slot([]byte(r.text))
-		p.slots[s] = max(p.slots[s], epoch)
-	default:
-		base := keying.Digest([]byte(r.text))
-		p.urls[base] = max(p.urls[base], epoch)
-		if len(p.urls) > maxRules {
-			p.coarsenLocked()
+		for _, b := range []*book{&p.urls, &p.names, &p.origins} {
+			b.forget(epoch)
 		}
 	}
-}
-
-// coarsenLocked moves the older half of the URLs into their slots.
-func (p *Purges) coarsenLocked() {
-	epochs := slices.Sorted(maps.Values(p.urls))
-	median := epochs[len(epochs)/2]
-	maps.DeleteFunc(p.urls, func(base keying.Digest, e uint64) bool {
-		if e > median {
-			return false
-		}
-		s := slotOf(base)
-		p.slots[s] = max(p.slots[s], e)
-		return true
-	})
 }
 
 // Len is the number of rules in force.
 func (p *Purges) Len() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return len(p.urls) + len(p.slots)
+	return p.urls.len() + p.names.len()
 }
