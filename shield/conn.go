@@ -38,6 +38,7 @@ type guardedConn struct {
 	reading bool          // the reader waits for bytes and has none buffered
 	closed  bool          // by us
 	changed chan struct{} // closed when reading or closed become true; nil when nobody waits
+	watch   *controlWatch // of the response that comes
 }
 
 func (c *guardedConn) Read(p []byte) (int, error) {
@@ -48,6 +49,9 @@ func (c *guardedConn) Read(p []byte) (int, error) {
 	c.reading = false
 	if n > 0 && !c.asked {
 		return 0, errUnsolicited
+	}
+	if c.watch != nil {
+		c.watch.see(p[:n])
 	}
 	return n, err
 }
@@ -97,6 +101,13 @@ func (c *guardedConn) reuse(ctx context.Context) {
 	}
 }
 
+// begin has the next response watched.
+func (c *guardedConn) begin(w *controlWatch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch = w
+}
+
 // dialer connects to upstreams.
 type dialer struct{ timeout time.Duration }
 
@@ -119,15 +130,22 @@ func (d dialer) secure(ctx context.Context, network, addr string) (net.Conn, err
 	return &guardedConn{Conn: conn}, nil
 }
 
-// watch guards the connection that a request gets, and has what comes before its
-// response told.
-func watch(ctx context.Context, tell func(interim)) context.Context {
-	filter := &interimFilter{tell: tell}
+// watch guards the connection that a request gets, has what comes before its
+// response told, and its head looked at. Each try gets a watch of its own: the
+// connection of the one before may still be read.
+func watch(ctx context.Context, out *outgoing) context.Context {
+	filter := &interimFilter{tell: out.interim}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			if c, ok := info.Conn.(*guardedConn); ok && info.Reused {
+			c, ok := info.Conn.(*guardedConn)
+			if !ok {
+				return
+			}
+			if info.Reused {
 				c.reuse(ctx)
 			}
+			out.control = new(controlWatch)
+			c.begin(out.control)
 		},
 		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
 			return filter.take(status, http.Header(h))

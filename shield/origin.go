@@ -78,7 +78,7 @@ func (o *origin) transport(u policy.Upstream) http.RoundTripper {
 // and returns the first answer. The header timeout covers all of them.
 func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ctx = watch(ctx, out.interim)
+	ctx = watch(ctx, out)
 	patience := o.patience(cancel)
 	defer patience.end()
 	if out.stream != nil {
@@ -121,6 +121,7 @@ func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing) (*reply, e
 		return nil, fmt.Errorf("%s: %w", u.def.URL, err)
 	}
 	o.judge(u, nil, resp.StatusCode)
+	out.control.correct(resp.Header)
 	rep, err := check(resp, out, asked, o.opts.Now())
 	if err != nil {
 		_ = resp.Body.Close()

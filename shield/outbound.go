@@ -22,6 +22,7 @@ type outgoing struct {
 	stream *upload
 
 	interim func(interim) // told of 1xx responses, nil when nobody wants them
+	control *controlWatch // of the response, nil when its connection is not ours
 
 	upgrade     string // protocol that the client asks for
 	conditional bool   // 304 is an answer
