@@ -34,7 +34,8 @@
 //   - private and no-cache with field names count as unqualified when one of the
 //     fields is there, and not at all when none is.
 //   - A 304 does not change the stored ETag, Vary and what describes the stored
-//     bytes. One without a validator is taken for an answer to the one that was sent.
+//     bytes. One without a validator is taken for an answer to the one that was sent; a
+//     200 to HEAD without one updates nothing.
 //   - A group without a name is none, and beyond 1,000 groups of a list all are meant.
 //   - A 404 or 410 to HEAD has what is stored validated before its next use, and drops
 //     nothing: there are servers that know no HEAD.

@@ -19,7 +19,7 @@ const (
 // select, RFC 9111 4.3.5, and returns it updated where it is still current. What is
 // outdated must be validated before it is used again, see [Response.Outdated].
 //
-// Only a 200 updates. A 404 or 410 says that GET would find nothing either, RFC 9110
+// Only a 200 with a validator updates. A 404 or 410 says that GET would find nothing either, RFC 9110
 // 9.3.2, which is reason enough to ask again and not to drop anything: there
 // are servers that know no HEAD. An answer to a request with Authorization that is
 // not for everybody says nothing about what everybody gets.
@@ -42,10 +42,16 @@ func FreshenByHead(req Request, stored, head *Response, rules *Rules) (fresh *Re
 	if stored.Status != 200 || !describes(head.Header, stored) {
 		return nil, HeadOutdates
 	}
-	if fresh, ok := updated(req, stored, head, rules); ok {
-		return fresh, HeadUpdates
+	fresh, ok := updated(req, stored, head, rules)
+	switch {
+	case !ok:
+		return nil, HeadOutdates
+	case len(head.Header["Etag"])+len(head.Header["Last-Modified"]) == 0:
+		// Nothing says that GET would give the stored bytes. A page without validators that is
+		// watched with HEAD would never be fetched again.
+		return nil, HeadNothing
 	}
-	return nil, HeadOutdates
+	return fresh, HeadUpdates
 }
 
 // Outdated returns r as a response that is stale and may not be used stale.

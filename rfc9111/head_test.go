@@ -20,17 +20,18 @@ func TestFreshenByHead(t *testing.T) {
 		head   []string
 		want   rfc9111.HeadEffect
 	}{
-		{"nothing to compare", ask, nil, 200, nil, updates},
+		{"nothing to compare", ask, nil, 200, nil, nothing},
 		{"same tag", ask, []string{`Etag: "a"`}, 200, []string{`Etag: "a"`}, updates},
 		{"same weak tag", ask, []string{`Etag: W/"a"`}, 200, []string{`Etag: W/"a"`}, updates},
 		{"other tag", ask, []string{`Etag: "a"`}, 200, []string{`Etag: "b"`}, outdates},
 		{"tag out of nothing", ask, nil, 200, []string{`Etag: "b"`}, outdates},
 		{"malformed tag", ask, []string{`Etag: "a"`}, 200, []string{`Etag: a`}, outdates},
-		{"no tag any more", ask, []string{`Etag: "a"`}, 200, nil, updates},
+		{"no tag any more", ask, []string{`Etag: "a"`}, 200, nil, nothing},
 		{"same date", ask, []string{hour}, 200, []string{hour}, updates},
 		{"other date", ask, []string{hour}, 200, []string{day}, outdates},
 		{"same tag, other date", ask, []string{`Etag: "a"`, hour}, 200, []string{`Etag: "a"`, day}, outdates},
-		{"same length", ask, nil, 200, []string{"Content-Length: 5"}, updates},
+		{"same length, which is no validator", ask, nil, 200, []string{"Content-Length: 5"}, nothing},
+		{"same length and date", ask, []string{hour}, 200, []string{hour, "Content-Length: 5"}, updates},
 		{"other length", ask, nil, 200, []string{"Content-Length: 6"}, outdates},
 		{"malformed length", ask, nil, 200, []string{"Content-Length: x"}, outdates},
 		{"other coding", ask, nil, 200, []string{"Content-Encoding: gzip"}, outdates},
@@ -42,7 +43,7 @@ func TestFreshenByHead(t *testing.T) {
 		{"unavailable", ask, nil, 503, nil, nothing},
 		{"a request that keeps itself out", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Cache-Control: no-store")}, nil, 200, nil, nothing},
 		{"an answer for one user", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Authorization: Basic eA==")}, nil, 200, []string{"Etag: \"b\""}, nothing},
-		{"an answer for all, to one user", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Authorization: Basic eA==")}, nil, 200, []string{"Cache-Control: public, max-age=60"}, updates},
+		{"an answer for all, to one user", rfc9111.Request{Method: "HEAD", Header: header("Foo: 1", "Authorization: Basic eA==")}, []string{hour}, 200, []string{hour, "Cache-Control: public, max-age=60"}, updates},
 		{"not modified", ask, nil, 304, nil, nothing},
 		{"answer to GET", get("Foo: 1"), nil, 200, nil, nothing},
 	}
@@ -74,9 +75,9 @@ func TestFreshenByHead(t *testing.T) {
 	if _, effect := rfc9111.FreshenByHead(ask, gone, response(404), nil); effect != nothing {
 		t.Errorf("a 404 over a stored 404: %v", effect)
 	}
-	part := stored(t, get(), nil, "Cache-Control: max-age=60")
+	part := stored(t, get(), nil, "Cache-Control: max-age=60", hour)
 	part.Length, part.Parts = 5, &rfc9111.Parts{Size: 10, Held: []rfc9111.Range{{Start: 0, Length: 5}}}
-	if _, effect := rfc9111.FreshenByHead(ask, part, response(200, "Content-Length: 10"), nil); effect != updates {
+	if _, effect := rfc9111.FreshenByHead(ask, part, response(200, "Content-Length: 10", hour), nil); effect != updates {
 		t.Errorf("the length of the whole over a part: %v", effect)
 	}
 }
