@@ -151,12 +151,13 @@ func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Ans
 
 // keeps says whether the body of an answer from below was given to Filled, or will
 // be when it is whole. A body of unknown length is taken to be a small one, as
-// most are: the answer's head leaves before its end is known.
+// most are: the answer's head leaves before its end is known. One that can be read
+// anywhere is on disk, whole or in slices, and is not handed over.
 func (t *Tier) keeps(below *rfc9111.Answer) bool {
 	d := &below.Decision
 	switch {
 	case d.Stored, d.Use == rfc9111.Miss && d.Status == rfc9111.StatusOK: // the latter when only the tier below has no room
-		return below.Head.Length <= t.opts.MaxObject
+		return below.At == nil && below.Head.Length <= t.opts.MaxObject
 	case d.Use == rfc9111.Hit, d.Use == rfc9111.Stale:
 		return below.Bytes != nil && int64(len(below.Bytes)) <= t.opts.MaxObject
 	default:

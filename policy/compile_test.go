@@ -88,7 +88,7 @@ func checkProduct(t *testing.T, p *policy.Plan) {
 			`no cookie "session", no header "X-Preview", query "page", query "view" is "full"`,
 		BaseIsPath: true, // and permanent
 	}
-	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress {
+	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress || p.SliceBytes != 1<<20 {
 		t.Errorf("product: %+v", p)
 	}
 	if !reflect.DeepEqual(p.Rules, wantRules) {
@@ -125,7 +125,7 @@ func checkOthers(t *testing.T, checkout, graphql, admin, defaults *policy.Plan) 
 	if key := (keying.Spec{Query: keying.QueryExcept, Names: []string{"utm_source", "utm_campaign"}, BaseIsPath: true, Deployment: "v42"}); !reflect.DeepEqual(*defaults.Key, key) || !defaults.Isolated() {
 		t.Errorf("defaults' key: %+v", defaults.Key)
 	}
-	if !defaults.Edge || defaults.Rules.StatusLifetimes[503] != 500*time.Millisecond || defaults.Key.Query != keying.QueryExcept || *defaults.BrowserMaxAge != 0 {
+	if !defaults.Edge || defaults.SliceBytes != 0 || defaults.Rules.StatusLifetimes[503] != 500*time.Millisecond || defaults.Key.Query != keying.QueryExcept || *defaults.BrowserMaxAge != 0 {
 		t.Errorf("defaults: %+v", defaults)
 	}
 }

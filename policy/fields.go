@@ -271,6 +271,8 @@ var edgeShape = &shape{
 			entry("surrogateControl", flag(false), "Obey the origin's Surrogate-Control before Cache-Control, and tell the origin so in Surrogate-Capability."),
 			entry("heuristicFreshness", flag(false), "Estimate a lifetime from Last-Modified when there is no other."),
 			entry("ignoreRequestDirectives", flag(false), "Ignore a client's Cache-Control and Pragma."),
+			entry("sliceBytes", numberOf("a whole number of bytes from 65536 to 1073741824", 64<<10, 1<<30, nil),
+				"Fetch and store long bodies in slices of so many bytes, each when a client first needs it. For origins that serve ranges and have strong validators; other responses are fetched whole, and so are bodies of more than 262144 slices."),
 		}},
 	},
 }

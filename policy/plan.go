@@ -20,7 +20,8 @@ type Plan struct {
 	Key    *keying.Spec
 	Tags   []TagTemplate
 
-	Compress bool // code identity bodies for clients that accept it
+	Compress   bool  // code identity bodies for clients that accept it
+	SliceBytes int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole
 
 	BrowserMaxAge         *time.Duration    // browser.maxAgeSeconds: cache-control towards the client, whole seconds
 	ServiceWorkerMaxAge   *time.Duration    // browser.serviceWorkerSeconds: x-sw-cache-control, whole seconds

@@ -31,6 +31,9 @@ type Request struct {
 	Trailer       *rfc9111.Trailer // of Stream; nil when none was announced
 	TakesTrailers bool             // the client takes trailer fields, RFC 9110 6.5.1
 
+	Whole *Request      // the request of which this one asks for a slice; nil mostly
+	Slice rfc9111.Range // that it asks for; the last one of a body reaches beyond its end
+
 	Origin string                // name of the origin in the table, after the split test
 	Bypass rfc9111.CachingStatus // why the caches must not be used, "" when they may
 	At     time.Time             // when its head had arrived

@@ -137,23 +137,18 @@ func strongValidator(resp *Response) string {
 // the whole length or -1, no Content-Range; part is what of it the 206 carries. A 206 that
 // is known to carry another number of bytes than its Content-Range says is not stored.
 func StorablePart(req Request, resp *Response, rules *Rules) (s Storability, head *Response, part Range) {
-	lines := resp.Header["Content-Range"]
-	if req.Method != "GET" || resp.Status != 206 || len(lines) != 1 {
-		return refuse(StatusPass, "The response is no single part, RFC 9110 15.3.7."), nil, Range{}
+	if req.Method != "GET" {
+		return refuse(StatusPass, "The answer to another method than GET is no part of a GET's, RFC 9110 14.2."), nil, Range{}
 	}
-	part, size, ok := ParseContentRange(lines[0])
-	if !ok || resp.Length >= 0 && resp.Length != part.Length {
-		return refuse(StatusPass, "Content-Range is malformed or does not fit the content, RFC 9110 14.4."), nil, Range{}
+	head, part, ok := WholeOf(resp)
+	if !ok {
+		return refuse(StatusPass, "The response is no single part, or does not fit its Content-Range, RFC 9110 14.4."), nil, Range{}
 	}
-	whole := *resp
-	whole.Status, whole.Length, whole.Header = 200, size, resp.Header.Clone()
-	delete(whole.Header, "Content-Range")
-	delete(whole.Header, "Content-Length")
-	if s = Storable(req, &whole, rules); !s.Store {
+	if s = Storable(req, head, rules); !s.Store {
 		return s, nil, Range{}
 	}
-	whole.Terms, whole.Selection = s.Terms, s.Selection
-	return s, &whole, part
+	head.Terms, head.Selection = s.Terms, s.Selection
+	return s, head, part
 }
 
 // Combine returns the head of a response combined of stored, whole or in parts, and of a

@@ -148,7 +148,7 @@ func (s *Shield) serve(ctx context.Context, req *policy.Request, obj Object, d r
 	head := obj.Response()
 	ans := &rfc9111.Answer{Head: head, Decision: s.withTTL(d, head)}
 	key := req.Keyed.Key
-	if head.Length <= s.opts.MemoryObject {
+	if head.Parts == nil && head.Length <= s.opts.MemoryObject {
 		defer closeObject(obj)
 		whole, err := s.loads.read(ctx, key, obj, func(whole []byte) { s.filled(key, head, whole) })
 		switch {
@@ -182,8 +182,9 @@ func (b *objectBody) open() error {
 	return nil
 }
 
+// filled hands a whole body to the memory tier, and leaves slices to the store.
 func (s *Shield) filled(key keying.Key, head *rfc9111.Response, whole []byte) {
-	if s.opts.Listener != nil {
+	if s.opts.Listener != nil && head.Parts == nil {
 		s.opts.Listener.Filled(key, head, whole)
 	}
 }

@@ -42,6 +42,8 @@ var (
 	ErrStore = errors.New("shield: stored bytes cannot be read")
 	// ErrReplaced means that what was validated is not what is stored any more.
 	ErrReplaced = errors.New("shield: the stored response was replaced")
+	// ErrChanged ends a body that is read in slices when the origin has another version by now.
+	ErrChanged = errors.New("shield: the response changed while it was read in slices")
 	// ErrLog means that a purge holds in memory but could not be made durable.
 	ErrLog = errors.New("shield: purge log")
 )

@@ -40,6 +40,11 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 	var learned []rfc9111.Selection
 	for round := range maxRounds {
 		obj, verdict := s.find(req)
+		if obj == nil && round == 0 && s.sliceable(req) {
+			if ans, err := s.fetchSliced(ctx, req); !errors.Is(err, errWhole) {
+				return ans, err
+			}
+		}
 		authorized := req.Header.Get("Authorization") != "" && obj == nil
 		if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
 			return ans, err

@@ -22,6 +22,11 @@ func (s *Shield) trimmed(req *policy.Request, head *rfc9111.Response) *rfc9111.R
 // receive decides at the headers what becomes of an answer.
 // old is what was to be validated, or nil.
 func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, old *rfc9111.Response) {
+	if f.req.Whole != nil {
+		if head = s.receiveSlice(f, head, &d); head == nil {
+			return
+		}
+	}
 	rules := &f.req.Plan.Rules
 	v := rfc9111.Storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, head, rules)
 	d.Status = v.Status
@@ -42,7 +47,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	head.Terms, head.Selection = v.Terms, v.Selection
 	head.Header.Del("Age") // it is in the terms
 	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
-	small := s.opts.Listener != nil && head.Length <= s.opts.MemoryObject
+	small := s.opts.Listener != nil && head.Parts == nil && head.Length <= s.opts.MemoryObject
 	wanted := (s.store != nil || small) && s.mayKeep(f, head)
 	c := claim{head: head, wanted: wanted, open: shareable(head)}
 	if !s.flights.claim(f, c) {
@@ -100,9 +105,13 @@ func (s *Shield) rememberPass(req *policy.Request, head *rfc9111.Response) {
 
 // avoid remembers req's key as hit-for-pass, for 10 to 120 s.
 func (s *Shield) avoid(req *policy.Request) {
-	now := s.opts.Now()
-	span := 10*time.Second + time.Duration(s.opts.Random()*float64(110*time.Second))
-	s.passes.remember(req.Keyed.Key.Digest(), now, now.Add(span))
+	now, until := s.awhile()
+	s.passes.remember(req.Keyed.Key.Digest(), now, until)
+}
+
+func (s *Shield) awhile() (now, until time.Time) {
+	now = s.opts.Now()
+	return now, now.Add(10*time.Second + time.Duration(s.opts.Random()*float64(110*time.Second)))
 }
 
 // fill shares and stores a body as it comes.

@@ -186,7 +186,7 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 func (s *Shield) settleObject(f *flight, head *rfc9111.Response, out outcome) bool {
 	out.kind, out.head, out.held = object, head, f.stored
 	var err error
-	if head.Length <= s.opts.MemoryObject {
+	if head.Parts == nil && head.Length <= s.opts.MemoryObject {
 		out.held = nil
 		out.whole, err = readWhole(f.stored)
 	} else {

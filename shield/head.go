@@ -20,6 +20,8 @@ func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.A
 	var stored *rfc9111.Response
 	if obj != nil {
 		stored = obj.Response()
+	} else if ans := s.sliceHead(ctx, req); ans != nil {
+		return ans, nil
 	}
 	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
 		return ans, err

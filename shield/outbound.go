@@ -39,6 +39,10 @@ func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
 	h := rfc9111.Conditional(rfc9111.EndToEnd(req.Header), stored)
 	out := &outgoing{method: req.Method, body: req.Body, header: h}
 	out.conditional = h.Get("If-None-Match") != "" || h.Get("If-Modified-Since") != ""
+	if req.Whole != nil {
+		h.Set("Range", rangeOf(req.Slice))
+		out.ranged = true
+	}
 	out.address(req)
 	out.fitKey(req)
 	return out

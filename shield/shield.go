@@ -70,15 +70,17 @@ func (o Options) withDefaults() Options {
 
 // Shield answers requests from its store or from an origin.
 type Shield struct {
-	opts    Options
-	store   Store // nil: nothing is stored here
-	purges  *Purges
-	flights *flights
-	loads   loads
-	origins *origins
-	passes  *ledger // keys that were uncacheable: hit-for-pass
-	failing *ledger // keys whose origin failed a moment ago
-	counts  counts
+	opts     Options
+	store    Store // nil: nothing is stored here
+	purges   *Purges
+	flights  *flights
+	loads    loads
+	origins  *origins
+	passes   *ledger // keys that were uncacheable: hit-for-pass
+	unsliced *ledger // keys that sliced requests go whole for
+	editions *editions
+	failing  *ledger // keys whose origin failed a moment ago
+	counts   counts
 
 	base   context.Context // of every flight
 	cancel context.CancelFunc
@@ -96,6 +98,8 @@ func New(store Store, purges *Purges, opts Options) *Shield {
 	s.flights = newFlights(&s.opts, purges)
 	s.origins = newOrigins(&s.opts, &s.counts)
 	s.passes = newLedger(s.opts.MaxHitForPass)
+	s.unsliced = newLedger(s.opts.MaxHitForPass)
+	s.editions = newEditions(s.opts.MaxHitForPass)
 	s.failing = newLedger(s.opts.MaxHitForPass)
 	return s
 }

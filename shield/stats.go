@@ -11,6 +11,7 @@ type counts struct {
 	hits, staleHits, collapsed, refreshes, refreshing   atomic.Int64
 	validated, staleOnError, hitForPass, passed, filled atomic.Int64
 	notStored, invalidations, resumed                   atomic.Int64
+	sliced, changed                                     atomic.Int64
 
 	unreachable, timeouts, protocol, truncated, overloaded, stalled, panics, store atomic.Int64
 }
@@ -37,6 +38,8 @@ type Stats struct {
 	Passed        int64 `json:"passed"`        // answered without the caches
 	HitForPass    int64 `json:"hitForPass"`    // answered alone because the key is known to be uncacheable
 	Uncacheable   int   `json:"uncacheable"`   // keys remembered as uncacheable now
+	Sliced        int64 `json:"sliced"`        // answers put together of slices, each of which counts above by itself
+	Changed       int64 `json:"changed"`       // of them cut off, because the origin had another version in the middle
 	Rules         int   `json:"rules"`         // purge rules in force
 	Invalidations int64 `json:"invalidations"` // rules made by unsafe methods
 
@@ -83,6 +86,8 @@ func (s *Shield) Stats() Stats {
 		Passed:         c.passed.Load(),
 		HitForPass:     c.hitForPass.Load(),
 		Uncacheable:    s.passes.len(),
+		Sliced:         c.sliced.Load(),
+		Changed:        c.changed.Load(),
 		Rules:          s.purges.Len(),
 		Invalidations:  c.invalidations.Load(),
 		Errors: Errors{

@@ -27,12 +27,17 @@ type supply struct {
 	at     int64 // bytes that came
 	end    int64 // at the end of the reply in progress, -1 when not known
 	size   int64 // of the whole body, -1 when not known
+	base   int64 // where the body begins in the representation: 0 but for slices
 	tries  int
 	broken error // why the reply in progress ended early
 }
 
 func newSupply(s *Shield, f *flight, head *rfc9111.Response) *supply {
-	return &supply{s: s, f: f, head: head, end: head.Length, size: head.Length}
+	b := &supply{s: s, f: f, head: head, end: head.Length, size: head.Length}
+	if f.req.Whole != nil {
+		b.base = f.req.Slice.Start
+	}
+	return b
 }
 
 // Read returns io.EOF only when the body is as long as its origin said.
@@ -66,7 +71,10 @@ func brokeOff(err error) bool {
 // resume asks the origin for the rest, a few times and ever more slowly. Without
 // the rest it returns why the body broke off.
 func (b *supply) resume() error {
-	header, ok := rfc9111.Resumption(b.f.req.Header, b.head, b.at)
+	header, ok := rfc9111.Resumption(b.f.req.Header, b.head, b.base+b.at)
+	if ok && b.f.req.Whole != nil {
+		header.Set("Range", rangeOf(rfc9111.Range{Start: b.base + b.at, Length: b.size - b.at}))
+	}
 	for ; ok && b.tries < maxResumes && b.wanted(); b.tries++ {
 		_ = b.f.reply.body.Close() // one request is over before the next begins
 		if !b.pause() || !b.wanted() {
@@ -114,10 +122,23 @@ func (b *supply) ask(header http.Header) (again bool, err error) {
 	}
 	rest := b.s.trimmed(b.f.req, rep.head)
 	part, size, ok := rfc9111.Resumes(verdictRequest(b.f.req), b.head, rest, &b.f.req.Plan.Rules)
-	if !ok || !rep.framed || part.Start != b.at || b.size >= 0 && size != b.size {
+	if !ok || !rep.framed || !b.fits(part, size) {
 		_ = rep.body.Close()
 		return rfc9111.FailedStatus(rest.Status), fmt.Errorf("status %d is not the rest of it", rest.Status)
 	}
-	b.f.reply, b.end, b.size = rep, part.Start+part.Length, size
+	b.f.reply, b.end = rep, part.Start+part.Length-b.base
+	if b.head.Parts == nil {
+		b.size = size
+	}
 	return false, nil
+}
+
+// fits says whether part, of a representation of size bytes, begins where the body broke
+// off, and ends with the slice if it is one.
+func (b *supply) fits(part rfc9111.Range, size int64) bool {
+	whole, end := b.size, size
+	if p := b.head.Parts; p != nil {
+		whole, end = p.Size, b.base+b.size
+	}
+	return part.Start == b.base+b.at && part.Start+part.Length <= end && (whole < 0 || size == whole)
 }
