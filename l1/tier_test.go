@@ -1,8 +1,10 @@
 package l1_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
@@ -103,6 +105,19 @@ func TestTheOuterTierSaysWhatBecameOfAnAnswerFromBelow(t *testing.T) {
 				t.Errorf("outer = %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// What can be read anywhere is read from disk, in slices perhaps, and not held here.
+func TestAnswersInSlicesAreNotHeld(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.next.fetch = func(context.Context, *policy.Request) (*rfc9111.Answer, error) {
+		body := bytes.NewReader([]byte("slice"))
+		head := page(start, func(r *rfc9111.Response) { r.Length = 5 })
+		return &rfc9111.Answer{Head: head, Body: io.NopCloser(body), At: body, Decision: rfc9111.Decision{Use: rfc9111.Miss, Stored: true}}, nil
+	}
+	if got := n.get(request(t, "/")).Decision.Outer; got != rfc9111.TierPass {
+		t.Errorf("outer = %q", got)
 	}
 }
 

@@ -35,6 +35,18 @@
 // a lifetime; and it is no reason to let the next ones go alone. Where something
 // stale may be used instead, the origin is left alone for a few seconds.
 //
+// Slices. Where a route says so, a long body is fetched and stored in slices of one
+// length, each under a key of its own that belongs to the URL, by the same flights and
+// with the same validation as other responses. An answer reads them one after the other
+// as its client takes them, with one fetched ahead, and only those that a Range needs.
+// All slices of an answer are of one version: strong validator, size, coding, variant.
+// They are asked for without If-Range or If-Match, because clients of an older and of a
+// newer version meet in one request: each of them compares what comes. A version that
+// changes under an answer ends it visibly, before its head goes out it starts over; the
+// older slices are dropped, and what is stored of them by flights that end later is told
+// by its time. What has no strong validator or does not come in slices is fetched whole
+// under the main key, and what is stored whole stays whole.
+//
 // What origins are told about clients. A request that is passed carries its
 // client's address in X-Forwarded-For. A request of a flight does not: its answer
 // is for everybody, and an origin that answers by address would be cached wrongly.

@@ -107,6 +107,9 @@ func (s *Shield) maySlice(req *policy.Request) bool {
 // in the head, and the first byte of the body can be had.
 func (s *Shield) startSliced(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
 	i := firstSlice(req)
+	if i > 0 && s.endsBefore(req, i) {
+		i = 0
+	}
 	ans, err := s.slice(ctx, req, i)
 	if errors.Is(err, errBeyond) && i > 0 {
 		i = 0
@@ -138,6 +141,18 @@ func (s *Shield) startSliced(ctx context.Context, req *policy.Request) (*rfc9111
 	}
 	s.counts.sliced.Add(1)
 	return &rfc9111.Answer{Head: &head, Body: b, At: b, Decision: decision}, nil
+}
+
+// endsBefore says whether the first slice is stored and tells that there is no slice i. It
+// saves asking for that; whether it is still so is for the first slice to show.
+func (s *Shield) endsBefore(req *policy.Request, i int64) bool {
+	obj := s.lookup(sliceOf(req, 0))
+	if obj == nil {
+		return false
+	}
+	defer closeObject(obj)
+	parts := obj.Response().Parts
+	return parts != nil && parts.Size <= i*req.Plan.SliceBytes
 }
 
 // wanted returns the ranges of the whole that the answer to req will be made of, none
