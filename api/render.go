@@ -218,7 +218,10 @@ func setFields(h http.Header, plan *policy.Plan) {
 // lets caches keep.
 func browser(h http.Header, plan *policy.Plan, ans *rfc9111.Answer) {
 	switch ans.Decision.Status {
-	case rfc9111.StatusOK: // the route's rules have decided that
+	case rfc9111.StatusOK: // the route's rules have decided that, for what is stored
+		if ans.Decision.Use == rfc9111.Miss && rfc9111.Personal(ans.Head.Header, &plan.Rules) {
+			return
+		}
 	case rfc9111.StatusPrivate, rfc9111.StatusSetCookie:
 		return
 	default: // nobody has looked at what was passed on

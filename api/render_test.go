@@ -222,6 +222,30 @@ func TestBrowserFieldsOfRestrictedAnswers(t *testing.T) {
 	}
 }
 
+// The client that caused a response gets fields that are for nobody else. Caches in front
+// of this node hear that from the origin's Cache-Control, which stays.
+func TestBrowserFieldsOfPersonalAnswers(t *testing.T) {
+	const route = `{"name": "all", "match": {"path": "/*"}, "edge": {"maxAgeSeconds": 60}, "browser": {"maxAgeSeconds": 5}}`
+	for _, c := range []struct {
+		field, want string
+		use         rfc9111.Use
+	}{
+		{"X-A: 1", `private="x-a"`, rfc9111.Miss},
+		{"Set-Cookie: a=b", `private="x-a"`, rfc9111.Miss},
+		{"X-B: 1", "max-age=5", rfc9111.Miss},
+		{"X-B: 1", "max-age=5", rfc9111.Hit},
+	} {
+		resp := ask(t, newDoor(t, always(func() *rfc9111.Answer {
+			a := stored("x", `Cache-Control: private="x-a"`, c.field)
+			a.Decision.Use, a.Decision.Status = c.use, rfc9111.StatusOK
+			return a
+		}), route, api.DoorOptions{}), "GET /")
+		if got := resp.Header.Get("Cache-Control"); got != c.want {
+			t.Errorf("%s, %s: cache-control %q, want %q", c.field, c.use, got, c.want)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	for _, c := range []struct {
 		name    string

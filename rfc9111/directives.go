@@ -2,7 +2,6 @@ package rfc9111
 
 import (
 	"math"
-	"net/http"
 	"strings"
 	"time"
 )
@@ -43,34 +42,6 @@ func (s seconds) max(d time.Duration) time.Duration {
 		return s.d
 	}
 	return d
-}
-
-// qualified is a directive that may name the fields it is about, RFC 9111
-// 5.2.2.4 and 5.2.2.7.
-type qualified struct {
-	set    bool
-	whole  bool   // about the whole response
-	fields string // otherwise the comma-separated names
-}
-
-// about says whether the directive concerns a response with header h. A
-// directive about named fields is honoured as one about the whole response when one of
-// them is there, and concerns nothing when none is. The RFC allows that, and
-// it keeps such fields out of the store without editing any response.
-func (q qualified) about(h http.Header) bool {
-	if !q.set || q.whole {
-		return q.set
-	}
-	for name := range strings.SplitSeq(q.fields, ",") {
-		name = trimOWS(name)
-		if !isToken(name) {
-			return true
-		}
-		if _, ok := h[http.CanonicalHeaderKey(name)]; ok {
-			return true
-		}
-	}
-	return false
 }
 
 // form is how a directive's argument was written.
@@ -190,15 +161,6 @@ func (s *seconds) add(value string, f form) {
 	// Two values that disagree are no value, RFC 9111 4.2.1.
 	s.bad = s.bad || !ok || s.set && s.d != d
 	s.set, s.d = true, d
-}
-
-func (q *qualified) add(value string, f form) {
-	// Two lists, an empty one or an escaped one: taken as about the whole response.
-	if f != valued || q.set || value == "" || strings.Contains(value, `\`) {
-		*q = qualified{set: true, whole: true}
-		return
-	}
-	*q = qualified{set: true, fields: value}
 }
 
 // maxSeconds is what larger delta-seconds mean, RFC 9111 1.2.2.

@@ -31,8 +31,9 @@
 //     forbids stale reuse only where it gives neither.
 //   - An Age that is no number is ignored and of several the first counts, as RFC 9111 5.1 says.
 //   - The order of languages of one weight in Accept-Language makes no variant.
-//   - private and no-cache with field names count as unqualified when one of the
-//     fields is there, and not at all when none is.
+//   - The fields that private and no-cache name go to whoever caused the response, and are
+//     left out of what is stored. Where one cannot be left out the directive counts as
+//     unqualified. A cookie is left out only if the origin states a lifetime, too.
 //   - A 304 does not change the stored ETag, Vary and what describes the stored
 //     bytes. One without a validator is taken for an answer to the one that was sent; a
 //     200 to HEAD without one updates nothing.

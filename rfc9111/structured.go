@@ -339,10 +339,3 @@ func (s *seconds) setTargeted(v sfValue) bool {
 	*s = seconds{set: true, bad: v.n < 0, d: time.Duration(min(max(v.n, 0), maxSeconds)) * time.Second}
 	return v.kind == sfInteger
 }
-
-func (q *qualified) setTargeted(v sfValue, on bool) {
-	*q = qualified{set: on, whole: true}
-	if v.kind == sfString && v.text != "" {
-		*q = qualified{set: true, fields: v.text}
-	}
-}

@@ -102,10 +102,11 @@ func updated(req Request, stored, newer *Response, rules *Rules) (fresh *Respons
 	r.Header = merged
 	r.RequestTime, r.ResponseTime = newer.RequestTime, newer.ResponseTime
 	r.Epoch = newer.Epoch
+	r = *Shared(&r, rules)
 
 	aged := r // with the newer Age, which decides but is not stored
 	if age := newer.Header["Age"]; len(age) > 0 {
-		aged.Header = merged.Clone()
+		aged.Header = r.Header.Clone()
 		aged.Header["Age"] = age
 	}
 	if d, _ := responseDirectives(aged.Header, rules); d.noStore && !d.mustUnderstand && !rules.ForcePrivate {

@@ -255,7 +255,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	case passing:
 		stop := context.AfterFunc(ctx, func() { st.f.cancel(context.Cause(ctx)) })
 		body := &seatBody{Reader: st.f.reply.body, leave: func() { stop(); st.f.cancel(errAbandoned); s.flights.leave(st) }}
-		return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailerFor(req, out.trailer), Decision: d}, nil, nil
+		return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailerFor(req, out.trailer, nil), Decision: d}, nil, nil
 	case object:
 		return s.arriveObject(req, st, d)
 	default:
@@ -279,7 +279,7 @@ func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) 
 	if out.onError {
 		s.counts.staleOnError.Add(1)
 	}
-	ans := &rfc9111.Answer{Head: out.head, Decision: s.withTTL(d, out.head)}
+	ans := &rfc9111.Answer{Head: out.headFor(st), Decision: s.withTTL(d, out.head)}
 	if out.held == nil {
 		ans.Bytes = out.whole
 		s.flights.leave(st)
@@ -292,15 +292,19 @@ func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) 
 
 func (s *Shield) arriveSharing(req *policy.Request, st seat, d rfc9111.Decision) *rfc9111.Answer {
 	out := &st.f.out
-	trailer := trailerFor(req, out.trailer)
+	var reserved []string
+	if !st.leader {
+		reserved = rfc9111.Reserved(out.head.Header, &req.Plan.Rules)
+	}
+	trailer := trailerFor(req, out.trailer, reserved)
 	if whole, ok := st.f.body.finished(); ok && (trailer == nil || len(trailer.Fields()) == 0) {
-		head := *out.head
+		head := *out.headFor(st)
 		head.Length = int64(len(whole))
 		s.flights.leave(st)
 		return &rfc9111.Answer{Head: &head, Bytes: whole, Decision: d}
 	}
 	body := &sharedBody{reader: st.reader, counts: &s.counts, leave: func() { s.flights.leave(st) }}
-	return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailer, Decision: d}
+	return &rfc9111.Answer{Head: out.headFor(st), Body: body, Trailer: trailer, Decision: d}
 }
 
 // Refresh fetches req's key in the background, unless that is under way already,

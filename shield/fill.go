@@ -28,10 +28,11 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 		}
 	}
 	rules := &f.req.Plan.Rules
-	v := rfc9111.Storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, head, rules)
+	shared := rfc9111.Shared(head, rules)
+	v := rfc9111.Storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, shared, rules)
 	d.Status = v.Status
 	if !v.Store {
-		s.rememberPass(f.req, head)
+		s.rememberPass(f.req, shared)
 		if old != nil && isGone(head.Status) {
 			s.forget(f.key, old.Selection)
 		}
@@ -44,19 +45,20 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 		s.letGo(f, head, d)
 		return
 	}
-	head.Terms, head.Selection = v.Terms, v.Selection
-	head.Header.Del("Age") // it is in the terms
-	head.Tags = f.req.Plan.ResponseTags(f.req.Params, head)
-	small := s.opts.Listener != nil && head.Parts == nil && head.Length <= s.opts.MemoryObject
-	wanted := (s.store != nil || small) && s.mayKeep(f, head)
-	c := claim{head: head, wanted: wanted, open: shareable(head)}
+	shared.Terms, shared.Selection = v.Terms, v.Selection
+	shared.Header.Del("Age") // it is in the terms
+	shared.Tags = f.req.Plan.ResponseTags(f.req.Params, shared)
+	small := s.opts.Listener != nil && shared.Parts == nil && shared.Length <= s.opts.MemoryObject
+	wanted := (s.store != nil || small) && s.mayKeep(f, shared)
+	c := claim{head: shared, wanted: wanted, open: shareable(shared)}
 	if !s.flights.claim(f, c) {
 		d.Status = rfc9111.StatusPass
 		s.letGo(f, head, d)
 		return
 	}
-	s.weigh(f.req, head)
-	s.fill(f, head, d)
+	f.own = rfc9111.WithPersonal(shared, head, rules)
+	s.weigh(f.req, shared)
+	s.fill(f, shared, d)
 }
 
 // mayKeep says whether what f fetched may be stored by now: no purge has come for it,
@@ -133,7 +135,7 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 		d.Status = rfc9111.StatusDeployment
 	}
 	f.body.begin(w, head.Length, s.opts.MemoryObject)
-	if !s.flights.settle(f, outcome{kind: sharing, head: head, asked: true, decision: d, trailer: f.reply.trailer}) {
+	if !s.flights.settle(f, outcome{kind: sharing, head: head, own: f.own, asked: true, decision: d, trailer: f.reply.trailer}) {
 		return // it overran; what was begun is freed when it drains
 	}
 	tail, err := s.copyBody(f, newSupply(s, f, head), w, head.Length)

@@ -37,9 +37,10 @@ type flight struct {
 
 	// The function's own until it has ended; what is left then goes when the flight
 	// drains.
-	stored    Object // what is to be validated, or answered with
-	reply     *reply // of the origin
-	overtaken bool   // another one fetches the same for those who came later: nothing is stored
+	stored    Object            // what is to be validated, or answered with
+	reply     *reply            // of the origin
+	own       *rfc9111.Response // head for the leader, whom the origin answered
+	overtaken bool              // another one fetches the same for those who came later: nothing is stored
 
 	// Guarded by flights.mu.
 	listed  bool
@@ -68,13 +69,22 @@ type outcome struct {
 	kind     outcomeKind
 	err      error
 	head     *rfc9111.Response
-	whole    []byte // of an object in memory
-	held     Object // of one that is not: the flight's stored
-	onError  bool   // the object is stale, and there only because the origin failed
-	asked    bool   // the origin was asked
-	replaced bool   // something newer than the object is stored
+	own      *rfc9111.Response // head for the leader, with fields that are for nobody else; nil: no such
+	whole    []byte            // of an object in memory
+	held     Object            // of one that is not: the flight's stored
+	onError  bool              // the object is stale, and there only because the origin failed
+	asked    bool              // the origin was asked
+	replaced bool              // something newer than the object is stored
 	decision rfc9111.Decision
 	trailer  *rfc9111.Trailer // of a body as it comes
+}
+
+// headFor is the head that a seat gets.
+func (o *outcome) headFor(s seat) *rfc9111.Response {
+	if s.leader && o.own != nil {
+		return o.own
+	}
+	return o.head
 }
 
 // A seat is one client's place in a flight. It is given back exactly once, with

@@ -178,7 +178,8 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 			s.report(fmt.Errorf("%w: freshen: %w", ErrStore, err))
 		}
 	}
-	return s.settleObject(f, fresh, outcome{decision: d, asked: true, replaced: replaced})
+	own := rfc9111.WithPersonal(fresh, notModified, &f.req.Plan.Rules)
+	return s.settleObject(f, fresh, outcome{own: own, decision: d, asked: true, replaced: replaced})
 }
 
 // settleObject settles f with the stored body under head, or drops what is stored

@@ -58,9 +58,6 @@ func (s *Shield) headed(ctx context.Context, req *policy.Request, stored *rfc911
 		return nil, nil
 	}
 	s.counts.validated.Add(1)
-	if ans.Head.Header.Get("Set-Cookie") != "" {
-		return nil, nil // is this client's alone, and not stored
-	}
 	obj := s.lookup(req)
 	if obj == nil || !obj.Response().ResponseTime.Equal(fresh.ResponseTime) {
 		closeObject(obj)
@@ -68,7 +65,11 @@ func (s *Shield) headed(ctx context.Context, req *policy.Request, stored *rfc911
 	}
 	d := ans.Decision
 	d.Shield, d.Status, d.Stored = rfc9111.TierHit, rfc9111.StatusOK, true
-	return s.serve(ctx, req, obj, d)
+	current, err := s.serve(ctx, req, obj, d)
+	if current != nil {
+		current.Head = rfc9111.WithPersonal(current.Head, ans.Head, &req.Plan.Rules)
+	}
+	return current, err
 }
 
 // freshen puts head in the place of stored, and says whether it could.

@@ -48,7 +48,7 @@ func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc911
 	if err != nil {
 		return nil, err
 	}
-	if st := rfc9111.Storable(verdictRequest(req), ans.Head, &req.Plan.Rules); !st.Store {
+	if st := rfc9111.Storable(verdictRequest(req), rfc9111.Shared(ans.Head, &req.Plan.Rules), &req.Plan.Rules); !st.Store {
 		ans.Decision.Status = st.Status
 	}
 	return ans, nil
@@ -72,7 +72,7 @@ func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decisi
 		_ = rep.body.Close()
 	default:
 		rep.body.endless(head.Header.Get("Content-Type"))
-		ans.Body, ans.Trailer = oneWay{rep.body}, trailerFor(req, rep.trailer)
+		ans.Body, ans.Trailer = oneWay{rep.body}, trailerFor(req, rep.trailer, nil)
 	}
 	return ans, nil
 }

@@ -9,12 +9,12 @@ import (
 )
 
 // trailerFor returns what of a response's trailer section goes on to req's client:
-// nil when that takes none, RFC 9110 6.5.1.
-func trailerFor(req *policy.Request, t *rfc9111.Trailer) *rfc9111.Trailer {
+// nil when that takes none, RFC 9110 6.5.1. reserved names fields that are for another one.
+func trailerFor(req *policy.Request, t *rfc9111.Trailer, reserved []string) *rfc9111.Trailer {
 	if t == nil || !req.TakesTrailers {
 		return nil
 	}
-	removed := req.Plan.RemoveResponseHeaders
+	removed := slices.Concat(req.Plan.RemoveResponseHeaders, reserved)
 	return &rfc9111.Trailer{
 		Names: slices.DeleteFunc(slices.Clone(t.Names), func(name string) bool { return slices.Contains(removed, name) }),
 		Fields: func() http.Header {
