@@ -177,6 +177,9 @@ func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.Cach
 		reason = rfc9111.StatusPass // its content has no meaning, RFC 9110 9.3.1, and is not in the key
 	}
 	if x.body == nil {
+		if reason == "" && req.Plan.GraphQL && !graphqlQuery(req, header, nil) {
+			reason = rfc9111.StatusPass
+		}
 		return reason, nil
 	}
 	req.Length = x.r.ContentLength
@@ -186,11 +189,15 @@ func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.Cach
 		if err != nil {
 			return "", err
 		}
-		if len(whole) <= keying.MaxBody {
+		switch {
+		case len(whole) > keying.MaxBody:
+			reason = rfc9111.StatusBodyTooBig
+		case req.Plan.GraphQL && !graphqlQuery(req, header, whole):
+			reason = rfc9111.StatusPass
+		default:
 			req.Body, req.Stream, req.Length = whole, nil, 0
 			return "", nil
 		}
-		reason = rfc9111.StatusBodyTooBig
 		req.Stream = io.MultiReader(bytes.NewReader(whole), x.body)
 	}
 	// The origin may answer while the client still sends. Without this, net/http

@@ -99,6 +99,7 @@ func (c *compiler) route(n, base *node) *route {
 		c.placeholders(n.get("tags"), r)
 	}
 	c.methods(n.get("match").get("methods"), r, merged)
+	c.graphql(n, r, merged)
 	c.useless(n, r.plan)
 	return r
 }
@@ -166,7 +167,7 @@ func (c *compiler) useless(n *node, plan *Plan) {
 	if plan.Edge {
 		return
 	}
-	for _, name := range []string{"key", "tags", "permanent"} {
+	for _, name := range []string{"key", "tags", "permanent", "graphql"} {
 		if own := n.get(name); given(own) {
 			c.warn(own, `has no effect, because "edge" is false`)
 		}

@@ -116,7 +116,7 @@ func checkOthers(t *testing.T, checkout, graphql, admin, defaults *policy.Plan) 
 	if !reflect.DeepEqual(checkout.Split, wantSplit) || checkout.Origin != "shop" || checkout.Rules.Lifetime != nil {
 		t.Errorf("checkout: %+v", checkout)
 	}
-	if !slices.Equal(graphql.Rules.Methods, []string{"POST"}) || *graphql.Rules.Lifetime != 30*time.Second || !graphql.Compress {
+	if !slices.Equal(graphql.Rules.Methods, []string{"POST"}) || *graphql.Rules.Lifetime != 30*time.Second || !graphql.Compress || !graphql.GraphQL {
 		t.Errorf("graphql: %+v", graphql)
 	}
 	if admin.Edge || !reflect.DeepEqual(admin.Rules, rfc9111.Rules{}) {

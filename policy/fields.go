@@ -213,6 +213,7 @@ func settingsShape(what string) *shape {
 var defaultsShape = func() *shape {
 	s := settingsShape("settings")
 	s.elsewhere["match"] = "defaults apply to every request; match belongs into a route"
+	s.elsewhere["graphql"] = "defaults apply to every request; graphql belongs into a route"
 	s.elsewhere["name"] = "defaults have no name; name belongs into a route"
 	return s
 }()
@@ -224,6 +225,7 @@ var routeShape = func() *shape {
 	s.fields = append([]member{
 		own("name", aRouteName, "A name of its own, for headers, logs and metrics."),
 		own("match", matchShape, ""),
+		own("graphql", flag(false), "A GraphQL endpoint: queries are cached, mutations and subscriptions never, and neither is what cannot be told apart. match.methods names POST, GET or both."),
 	}, s.fields...)
 	s.required = [][]string{{"name"}}
 	return s
@@ -255,6 +257,7 @@ var edgeShape = &shape{
 	either: []*shape{
 		{kind: boolean, what: "false or an object", falseOnly: true},
 		{kind: object, what: "an object", nulls: true, elsewhere: map[string]string{
+			"graphql":   "graphql belongs to the route; put it beside edge",
 			"permanent": "permanent belongs to the route; put it beside edge",
 		}, fields: []member{
 			entry("maxAgeSeconds", seconds(), "How long a response is fresh, whatever the origin says."),

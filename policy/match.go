@@ -34,21 +34,29 @@ func (t *Table) Match(r *MatchRequest) (*Plan, Params) {
 	return t.defaults, nil
 }
 
-// Candidates returns the plans that a GET of r's URL can get, whatever its header
-// fields: up to the first route that has no conditions on them.
+// Candidates returns the plans by which a response to r's URL may have been stored,
+// whatever the method and the header fields of its request.
 func (t *Table) Candidates(r *MatchRequest) []*Plan {
 	var plans []*Plan
-	get := *r
-	get.Method = http.MethodGet
+	taken := false // all GETs are, so that what follows stores other methods alone
 	w := t.walk(r.Path)
 	for c := w.next(); c != nil; c = w.next() {
-		if !c.covers(r.Path) || !c.route.reaches(&get) {
+		if !c.covers(r.Path) || !c.route.serves(r.Host) {
 			continue
 		}
-		plans = append(plans, c.route.plan)
-		if len(c.route.conditions) == 0 {
-			return plans
+		get := !taken && c.route.takes(http.MethodGet)
+		if get || len(c.route.plan.Rules.Methods) > 0 {
+			plans = append(plans, c.route.plan)
 		}
+		if len(c.route.conditions) == 0 {
+			if c.route.methods == nil {
+				return plans
+			}
+			taken = taken || get
+		}
+	}
+	if taken {
+		return plans
 	}
 	return append(plans, t.defaults)
 }
@@ -123,7 +131,7 @@ type route struct {
 
 // accepts checks everything but the path.
 func (r *route) accepts(req *MatchRequest) bool {
-	if !r.reaches(req) {
+	if !r.takes(req.Method) || !r.serves(req.Host) {
 		return false
 	}
 	for i := range r.conditions {
@@ -134,16 +142,13 @@ func (r *route) accepts(req *MatchRequest) bool {
 	return true
 }
 
-// reaches checks method and host.
-func (r *route) reaches(req *MatchRequest) bool {
-	if r.methods != nil && !slices.Contains(r.methods, req.Method) &&
-		(req.Method != http.MethodHead || !slices.Contains(r.methods, http.MethodGet)) {
-		return false
-	}
-	if r.hosts != nil && !slices.ContainsFunc(r.hosts, func(h hostPattern) bool { return h.match(req.Host) }) {
-		return false
-	}
-	return true
+func (r *route) takes(method string) bool {
+	return r.methods == nil || slices.Contains(r.methods, method) ||
+		method == http.MethodHead && slices.Contains(r.methods, http.MethodGet)
+}
+
+func (r *route) serves(host string) bool {
+	return r.hosts == nil || slices.ContainsFunc(r.hosts, func(h hostPattern) bool { return h.match(host) })
 }
 
 // hostPattern is a host, or with a leading dot everything under it.

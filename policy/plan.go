@@ -20,6 +20,7 @@ type Plan struct {
 	Key    *keying.Spec
 	Tags   []TagTemplate
 
+	GraphQL    bool  // of what the route's methods send, only GraphQL queries are cached
 	Compress   bool  // code identity bodies for clients that accept it
 	SliceBytes int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole
 

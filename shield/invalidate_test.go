@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -205,6 +206,28 @@ func TestUnsafeMethodsReachEveryRouteOfAURL(t *testing.T) {
 	s.origin.answer(always(200, "new", "Cache-Control", "max-age=600"))
 	if got, want := pages(), [2]string{"new", "new"}; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Answers to methods that a route names are stored for a URL, too.
+func TestUnsafeMethodsReachWhatOtherMethodsStored(t *testing.T) {
+	s := start(t, options{policy: `{"origins": {"o": {"url": "http://origin.test"}}, "defaults": {"origin": "o"}, "routes": [
+		{"name": "search", "match": {"path": "/s", "methods": ["QUERY", "POST"]}, "key": {"excludeAllQueryParameters": true}},
+		{"name": "api", "match": {"path": "/g", "methods": ["POST"]}, "graphql": true}]}`})
+	s.origin.answer(always(200, "old", "Cache-Control", "max-age=600"))
+	pages := func() string {
+		return strings.Join([]string{s.get("QUERY /s?x=1").body, s.get("POST /s").body, s.get("POST /g").body, s.get("POST /g?x=2").body}, " ")
+	}
+	if got := pages(); got != "old old old old" {
+		t.Fatal(got)
+	}
+	s.get("PUT /s?x=2")
+	mutation := s.request("POST /g?x=1")
+	mutation.Bypass = rfc9111.StatusPass // as the door says of it
+	s.fetch(t.Context(), mutation)
+	s.origin.answer(always(200, "new", "Cache-Control", "max-age=600"))
+	if got := pages(); got != "new new new new" {
+		t.Error(got)
 	}
 }
 

@@ -91,6 +91,7 @@ var rooms = []room{
 	{"github.com/prometheus", []string{"api"}, "packages keep counters and return values; api alone renders them"},
 	{"go.uber.org/zap", []string{"api", "cmd"}, "packages return errors or report them; the outermost ones log"},
 	{"github.com/klauspost/compress", []string{"l1", "l2"}, "codings belong to the tier that stores the coded bytes"},
+	{"github.com/vektah/gqlparser", []string{"api"}, "what a request means is read at the door; a tier is told"},
 	{"github.com/cespare/xxhash", []string{"l2"}, "checksums are part of the file format, which is l2's"},
 	{"golang.org/x/net/http/httpguts", []string{"api"}, "the field grammar of net/http, for what a door lets in and out"},
 	{"testing", nil, "production code is not built for its tests"},
