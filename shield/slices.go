@@ -23,10 +23,11 @@ var (
 )
 
 // sliceable says whether req may be answered through slices: not when it would be
-// passed, and not while its response is known to be whole or uncacheable.
+// passed, not while its response is known to be whole or uncacheable, and not while
+// nothing of it would be stored.
 func (s *Shield) sliceable(req *policy.Request) bool {
 	size := req.Plan.SliceBytes
-	if size == 0 || req.Whole != nil || req.Method != http.MethodGet || s.store == nil || s.tooLong(size) {
+	if size == 0 || req.Whole != nil || req.Method != http.MethodGet || s.store == nil || s.tooLong(size) || req.Settling {
 		return false
 	}
 	d, now := req.Keyed.Key.Digest(), s.opts.Now()
