@@ -88,15 +88,19 @@ func (j *judge) compare(x *exchange) error {
 }
 
 func (j *judge) count(x *exchange, used licence) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.counts[x.state]++
-	j.counts[x.state+": "+cmp.Or(x.got.header.Get("X-Cache"), "nothing said")]++
+	j.note(x.state)
+	j.note(x.state + ": " + cmp.Or(x.got.header.Get("X-Cache"), "nothing said"))
 	for i, name := range licenceNames {
 		if used&(1<<i) != 0 {
-			j.counts[x.state+": "+name]++
+			j.note(x.state + ": " + name)
 		}
 	}
+}
+
+func (j *judge) note(what string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.counts[what]++
 }
 
 // unforced says that weir has used a licence that it does not need: of what is stored it serves every range, unless
