@@ -206,7 +206,7 @@ func (x *exchange) settle(p any) (abort bool) {
 // of the origin's, RFC 9110 9.3.7.
 func (x *exchange) general() {
 	x.record.Decision = rfc9111.Decision{
-		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Status: rfc9111.StatusMethod,
+		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Status: rfc9111.StatusMethod, Forward: rfc9111.ForwardMethod,
 	}
 	h := x.w.Header()
 	h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")

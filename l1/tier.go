@@ -110,8 +110,11 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 	asked := rfc9111.Request{Method: req.Method, Header: req.Header}
 	now := t.opts.Now()
 	e, o := t.find(req, now)
+	why := rfc9111.ForwardMiss
 	if o != nil {
-		switch rfc9111.Judge(asked, o.resp, &req.Plan.Rules, now).Reuse {
+		verdict := rfc9111.Judge(asked, o.resp, &req.Plan.Rules, now)
+		why = verdict.Forward
+		switch verdict.Reuse {
 		case rfc9111.ReuseFresh:
 			t.counts.hits.Add(1)
 			return t.answer(req, e, o, decided(rfc9111.Hit, o, now)), nil
@@ -125,6 +128,9 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 	}
 	t.counts.misses.Add(1)
 	below, err := t.fetchNext(ctx, req)
+	if err == nil {
+		below.Decision.OuterForward = why
+	}
 	if o == nil || ctx.Err() != nil || err == nil && !rfc9111.FailedStatus(below.Head.Status) {
 		return below, err
 	}
@@ -220,7 +226,7 @@ func decided(use rfc9111.Use, o *object, now time.Time) rfc9111.Decision {
 // from below if there is one.
 func insteadOf(below *rfc9111.Answer, o *object, now time.Time) rfc9111.Decision {
 	d := decided(rfc9111.Stale, o, now)
-	d.Shield, d.Forward = rfc9111.TierPass, rfc9111.ForwardStale
+	d.Shield, d.Forward, d.OuterForward = rfc9111.TierPass, rfc9111.ForwardMiss, rfc9111.ForwardStale
 	if below == nil {
 		return d
 	}

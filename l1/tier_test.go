@@ -225,7 +225,7 @@ func TestStaleIfError(t *testing.T) {
 			}
 			d := ans.Decision
 			if string(ans.Bytes) != "old" || ans.Body != nil || d.Use != rfc9111.Stale || d.Outer != rfc9111.TierHit ||
-				d.Shield != rfc9111.TierPass || d.Forward != rfc9111.ForwardStale || d.ForwardStatus != tt.status || d.TTL >= 0 {
+				d.Shield != rfc9111.TierPass || d.Forward == "" || d.OuterForward != rfc9111.ForwardStale || d.ForwardStatus != tt.status || d.TTL >= 0 {
 				t.Errorf("got %q, %+v", ans.Bytes, d)
 			}
 			if tt.status != 0 && !b.closed.Load() {

@@ -86,6 +86,9 @@ func (d *Decision) appendMember(out []byte, use TierUse, nearest bool) []byte {
 		out = append(out, "; hit"...)
 	} else {
 		forward := d.Forward
+		if !nearest && d.OuterForward != "" {
+			forward = d.OuterForward
+		}
 		if forward == "" {
 			forward = ForwardMiss
 		}

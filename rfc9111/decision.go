@@ -48,7 +48,8 @@ type Decision struct {
 	Shield TierUse       // sc, the shield's disk tier; NotAsked is left out
 	Status CachingStatus // why
 
-	Forward       Forward       // why it was forwarded, RFC 9211 2.2; "" for a hit
+	Forward       Forward       // why it was forwarded to the origin, RFC 9211 2.2; "" for a hit
+	OuterForward  Forward       // why the outer cache asked the shield; "" for the same reason
 	ForwardStatus int           // the origin's status, when it was asked and differs from what is served
 	Stored        bool          // the response was stored, RFC 9211 2.5
 	Collapsed     bool          // joined a flight of somebody else, RFC 9211 2.6

@@ -93,6 +93,12 @@ func TestDecisionApply(t *testing.T) {
 			"weir-shield; fwd=uri-miss, weir-fra; fwd=uri-miss; stored",
 		},
 		{
+			"miss in the shield of what is stale outside",
+			decision{Use: rfc9111.Miss, Outer: cached, Shield: cached, Status: "ok", Forward: "uri-miss", OuterForward: "stale", Stored: true},
+			"miss", "oc=cached, sc=cached", "ok",
+			"weir-shield; fwd=uri-miss; stored, weir-fra; fwd=stale; stored",
+		},
+		{
 			"miss, not to be stored",
 			decision{Use: rfc9111.Miss, Outer: pass, Shield: pass, Status: "private", Forward: "uri-miss"},
 			"miss", "oc=pass, sc=pass", "private",

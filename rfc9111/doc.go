@@ -30,6 +30,8 @@
 //   - An origin's stale-while-revalidate and stale-if-error work beside its s-maxage, which
 //     forbids stale reuse only where it gives neither.
 //   - An Age that is no number is ignored and of several the first counts, as RFC 9111 5.1 says.
+//   - An answer of our own has members in Cache-Status too, although RFC 9211 2 advises against
+//     that: fwd tells what kept it from a cache, whether or not the request went further.
 //   - The order of languages of one weight in Accept-Language makes no variant.
 //   - The fields that private and no-cache name go to whoever caused the response, and are
 //     left out of what is stored. Where one cannot be left out the directive counts as

@@ -179,7 +179,7 @@ func (s *Shield) fromStore(ctx context.Context, req *policy.Request, obj Object,
 			return nil, nil
 		}
 		s.counts.staleOnError.Add(1)
-		d.Use, d.Forward, d.Detail = rfc9111.Stale, v.Forward, "origin-failing"
+		d.Use, d.Detail = rfc9111.Stale, "origin-failing"
 	}
 	return s.serve(ctx, req, obj, d)
 }

@@ -48,7 +48,7 @@ func TestSlices(t *testing.T) {
 	origin, node, version, content := film(t, n)
 	got := node.get("/film", "Range: bytes=300000-300009")
 	node.want(got, 206, "miss; oc=pass, sc=cached; ok", string(content(0)[300_000:300_010]))
-	if status := got.Header.Get("Cache-Status"); status != "weir-shield; fwd=uri-miss; fwd-status=206; stored, weir-local; fwd=uri-miss" {
+	if status := got.Header.Get("Cache-Status"); status != "weir-shield; fwd=uri-miss; fwd-status=206; stored, weir-local; fwd=miss" {
 		t.Errorf("Cache-Status: %s", status)
 	}
 	if r := got.Header.Get("Content-Range"); r != fmt.Sprintf("bytes 300000-300009/%d", n) {
