@@ -104,7 +104,7 @@ func (d *Decision) appendMember(out []byte, use TierUse, nearest bool) []byte {
 		}
 		out = strconv.AppendInt(append(out, "; ttl="...), int64(ttl), 10)
 	}
-	if use == TierCached {
+	if use == TierCached || d.Use == Bypass && d.Stored && nearest { // an answer to a POST can be a GET's, too
 		out = append(out, "; stored"...)
 	}
 	if nearest && d.Collapsed && use != TierHit {

@@ -49,7 +49,9 @@
 //
 // What origins are told about clients. A request that is passed carries its
 // client's address in X-Forwarded-For. A request of a flight does not: its answer
-// is for everybody, and an origin that answers by address would be cached wrongly.
+// is for everybody, and an origin that answers by address would be cached wrongly. A
+// POST is passed, and its answer kept for GET only if the origin names it as the
+// representation of its URL and gives it a lifetime.
 //
 // What comes before a response. Interim responses, RFC 9110 15.2, go at once to the client
 // that the response is fetched for, and to those in its flight whose requests have

@@ -18,11 +18,16 @@ func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answ
 	if req.Bypass == rfc9111.StatusMethod {
 		d.Forward = rfc9111.ForwardMethod
 	}
-	ans, err := s.pass(ctx, req, d)
+	since := s.purges.Newest()
+	ans, rep, err := s.pass(ctx, req, d)
 	if err != nil {
 		return nil, err
 	}
-	s.invalidate(req, ans.Head)
+	if kept := s.posted(req, rep); kept != nil {
+		s.keepPosted(ans, kept, since, s.outdates(req, ans.Head))
+	} else {
+		s.invalidate(s.outdates(req, ans.Head))
+	}
 	ans.Head = passedOn(ans.Head)
 	return ans, nil
 }
@@ -44,7 +49,7 @@ func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc911
 	if d.Forward == "" {
 		d.Forward = rfc9111.ForwardMiss
 	}
-	ans, err := s.pass(ctx, req, d)
+	ans, _, err := s.pass(ctx, req, d)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +59,12 @@ func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc911
 	return ans, nil
 }
 
-func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decision) (*rfc9111.Answer, error) {
+// pass forwards a request as it is. The reply's body is the answer's.
+func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decision) (*rfc9111.Answer, *reply, error) {
 	s.counts.passed.Add(1)
 	rep, err := s.sendHearing(ctx, req, forPass(req))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	head := s.trimmed(req, rep.head)
 	ans := &rfc9111.Answer{Head: head, Decision: d}
@@ -74,23 +80,27 @@ func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decisi
 		rep.body.endless(head.Header.Get("Content-Type"))
 		ans.Body, ans.Trailer = oneWay{rep.body}, trailerFor(req, rep.trailer, nil)
 	}
-	return ans, nil
+	return ans, rep, nil
 }
 
 // oneWay hides that a body could be written to.
 type oneWay struct{ io.ReadCloser }
 
-// invalidate purges what a successful unsafe request made outdated, RFC 9111 4.4 and
-// RFC 9875 3, before its client hears of the success.
-func (s *Shield) invalidate(req *policy.Request, head *rfc9111.Response) {
-	self := req.Scheme + "://" + req.Host + req.Target
+// outdates names what a successful unsafe request made outdated, RFC 9111 4.4 and
+// RFC 9875 3.
+func (s *Shield) outdates(req *policy.Request, head *rfc9111.Response) []Rule {
 	var rules []Rule
-	for _, target := range rfc9111.Invalidates(req.Method, self, head.Status, head.Header) {
+	for _, target := range rfc9111.Invalidates(req.Method, targetOf(req), head.Status, head.Header) {
 		rules = append(rules, s.urlRules(req, target)...)
 	}
 	for _, group := range rfc9111.InvalidatedGroups(req.Method, head.Status, head.Header) {
 		rules = append(rules, GroupRule(req.Scheme, req.Host, group))
 	}
+	return rules
+}
+
+// invalidate purges what a request made outdated, before its client hears of the success.
+func (s *Shield) invalidate(rules []Rule) {
 	if len(rules) == 0 {
 		return
 	}

@@ -112,9 +112,13 @@ func (p *Purges) overtaken(key keying.Key, resp *rfc9111.Response, epoch uint64)
 	if epoch == p.newest.Load() {
 		return false
 	}
-	base := key.Base()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
+	return p.overtakenLocked(key, resp, epoch)
+}
+
+func (p *Purges) overtakenLocked(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
+	base := key.Base()
 	return epoch < p.floor || epoch < p.urls.latest(base) || epoch < p.names.last && p.namedLocked(key, resp, epoch)
 }
 
@@ -152,7 +156,22 @@ func (p *Purges) Add(rules ...Rule) (uint64, error) {
 	if len(rules) == 0 {
 		return p.Current(), nil
 	}
-	first := p.enforce(rules)
+	return p.settle(p.enforce(rules), rules)
+}
+
+// supersede is Add for rules that resp under key brings with it. alone says that no rule
+// which names resp came into force after the epoch since and before these.
+func (p *Purges) supersede(since uint64, key keying.Key, resp *rfc9111.Response, rules []Rule) (epoch uint64, alone bool, err error) {
+	p.mu.Lock()
+	alone = !p.overtakenLocked(key, resp, since)
+	first := p.enforceLocked(rules)
+	p.mu.Unlock()
+	epoch, err = p.settle(first, rules)
+	return epoch, alone, err
+}
+
+// settle makes rules in force durable, and moves Current on.
+func (p *Purges) settle(first uint64, rules []Rule) (uint64, error) {
 	last := first + uint64(len(rules)) - 1
 	if p.log != nil {
 		if err := p.persist(first, rules); err != nil {
@@ -243,6 +262,10 @@ func (p *Purges) inForce() iter.Seq2[uint64, Rule] {
 func (p *Purges) enforce(rules []Rule) (first uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.enforceLocked(rules)
+}
+
+func (p *Purges) enforceLocked(rules []Rule) (first uint64) {
 	first = p.newest.Load() + 1
 	for i, r := range rules {
 		p.putLocked(first+uint64(i), r)
