@@ -23,6 +23,8 @@
 //     nothing: what happens is not decided yet.
 //   - Every connection has a bound in time for the next thing that it has to do:
 //     send a request, read what it was sent, use an upgraded connection.
+//   - A client that left is noticed when it is written to, or else after two seconds: until
+//     then it may be one that has closed its side and reads on.
 //   - Counters count every request. The access log may leave requests out when
 //     there are many, but never failures.
 //

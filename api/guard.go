@@ -21,6 +21,10 @@ type GuardOptions struct {
 	// the answer before the connection goes away, default 1 s: RFC 9112 9.6.
 	Linger time.Duration
 
+	// HalfClose is how long a client that has closed its side while it waits for an answer
+	// is taken for one that still reads, default 2 s. One that left cannot be told from it.
+	HalfClose time.Duration
+
 	// Region names the edge in the Cache-Status of refusals, default "local".
 	Region string
 	// Refused is told of each refused request: the client's address, the answered
@@ -41,6 +45,7 @@ func Guard(ln net.Listener, opts GuardOptions) net.Listener {
 	orDefault(&opts.MaxFields, 100)
 	orDefault(&opts.HeadTimeout, 5*time.Second)
 	orDefault(&opts.Linger, time.Second)
+	orDefault(&opts.HalfClose, 2*time.Second)
 	orDefault(&opts.Region, "local")
 	return &guardListener{ln, &opts}
 }

@@ -21,7 +21,7 @@ import (
 //     The response before it is flushed by then, so a refusal may be written.
 //   - SetDeadline is called to hijack and for nothing else.
 //
-// Reads never overlap: net/http orders them. So only hijacked is shared.
+// Reads never overlap: net/http orders them. So only hijacked and half are shared.
 type guardConn struct {
 	net.Conn
 	opts *GuardOptions
@@ -41,6 +41,7 @@ type guardConn struct {
 	spare  [1]byte       // for the one-byte Read
 
 	hijacked atomic.Bool
+	half     halfClose
 }
 
 // phase is what the next byte that the client sends belongs to.
@@ -120,6 +121,9 @@ func (c *guardConn) watch() error {
 	if n > 0 {
 		c.kept = append(c.kept, c.spare[0])
 		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return c.half.wait(c.opts.HalfClose)
 	}
 	return err
 }

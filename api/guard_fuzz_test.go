@@ -25,7 +25,7 @@ type scripted struct {
 // guardScripted returns the guarded side of a scripted connection.
 func guardScripted(t *testing.T, in string, piece int) net.Conn {
 	t.Helper()
-	conn, err := api.Guard(once{&scripted{in: in, piece: piece}}, api.GuardOptions{}).Accept()
+	conn, err := api.Guard(once{&scripted{in: in, piece: piece}}, api.GuardOptions{HalfClose: 1}).Accept()
 	if err != nil {
 		t.Fatal(err)
 	}

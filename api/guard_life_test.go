@@ -22,7 +22,7 @@ func TestGuardNoticesHangUp(t *testing.T) {
 		close(running)
 		<-r.Context().Done()
 		close(gone)
-	}), api.GuardOptions{})
+	}), api.GuardOptions{HalfClose: 1})
 	conn := dial(t, addr)
 	send(t, conn, get("/"))
 	<-running
