@@ -3,6 +3,7 @@ package shield
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,8 @@ import (
 // A flight is listed while newcomers may join it. Everyone in it holds a seat.
 type flight struct {
 	key    keying.Key
-	req    *policy.Request // the request that is forwarded
+	req    *policy.Request // the request that is forwarded; read by its function, or with flights.mu
+	asked  http.Header     // of the request that began it
 	epoch  uint64          // of the durable purges, noted before anything is asked
 	began  uint64          // of all purges in force: those who come after a later one do not join
 	alone  bool            // nobody waits with it before its headers
@@ -196,6 +198,7 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 	f := &flight{
 		key:    k.req.Keyed.Key,
 		req:    k.req,
+		asked:  k.req.Header,
 		epoch:  t.purges.Current(),
 		began:  t.purges.Newest(),
 		alone:  k.alone,

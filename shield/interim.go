@@ -144,7 +144,7 @@ func (b *bulletin) from(n int) (rest []interim, more <-chan struct{}) {
 // goes to the client that it was fetched for, and to those whose requests are the same,
 // field by field: the origin cannot have meant anybody else.
 func (st seat) await(ctx context.Context, req *policy.Request) error {
-	hears := req.Interim != nil && (st.leader || maps.EqualFunc(st.f.req.Header, req.Header, slices.Equal))
+	hears := req.Interim != nil && (st.leader || maps.EqualFunc(st.f.asked, req.Header, slices.Equal))
 	for heard, done := 0, false; ; {
 		var more <-chan struct{}
 		if hears {

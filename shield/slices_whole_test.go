@@ -408,3 +408,29 @@ func TestMemoryOfSlices(t *testing.T) {
 		s.close()
 	})
 }
+
+// Clients who hear interim responses wait for a slice that turns out to be the whole: what they compare with is
+// what the flight began with.
+func TestInterimBeforeTheWholeInsteadOfASlice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := startArchive(t, 3*sliceSize, options{})
+		a.before = func(*http.Request) { time.Sleep(time.Second) }
+		a.change = func(_ *http.Request, resp *http.Response) {
+			resp.StatusCode = 200
+			resp.Header.Del("Content-Range")
+			resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(a.content(1))), int64(a.size)
+		}
+		for _, r := range many(5, func(i int) result {
+			time.Sleep(time.Duration(i) * time.Millisecond)
+			req := s.request("/")
+			hearing(req)
+			return s.fetch(t.Context(), req)
+		}) {
+			if r.err != nil || r.body != string(a.content(1)) {
+				t.Errorf("%d bytes, %v", len(r.body), r.err)
+			}
+		}
+		s.wantOrigin(1)
+		s.close()
+	})
+}
