@@ -136,7 +136,7 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 	}
 	// The origin may have taken long to fail, and the object may have been purged since.
 	now = t.opts.Now()
-	if !rfc9111.UsableOnError(asked, o.resp, now) || !t.current(e) || !t.vouched(e, o) {
+	if !rfc9111.UsableOnError(asked, o.resp, &req.Plan.Rules, now) || !t.current(e) || !t.vouched(e, o) {
 		return below, err
 	}
 	t.counts.stale.Add(1)

@@ -113,7 +113,7 @@ func (d *Decision) appendMember(out []byte, use TierUse, nearest bool) []byte {
 	return out
 }
 
-// appendName appends s as a Token if it can be one, and otherwise as a String, RFC 8941 3.3.
+// appendName appends s as a Token if it can be one, and otherwise as a String, RFC 9651 3.3.
 // What neither can hold becomes "?".
 func appendName(out []byte, s string) []byte {
 	if isSFToken(s) {

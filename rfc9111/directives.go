@@ -32,6 +32,8 @@ type seconds struct {
 	set bool // the directive is there
 	bad bool // but its argument is not valid, or it is there twice and disagrees
 	d   time.Duration
+
+	untyped bool // in a structured field: it is no Integer
 }
 
 func (s seconds) valid() bool { return s.set && !s.bad }
@@ -144,7 +146,7 @@ func (d *directives) add(name, value string, f form) {
 		d.minFresh.add(value, f)
 	case strings.EqualFold(name, "max-stale"):
 		if f == bare { // any staleness will do, RFC 9111 5.2.1.2
-			d.maxStale = seconds{set: true, d: math.MaxInt64}
+			d.maxStale.addSeconds(math.MaxInt64, true)
 			return
 		}
 		d.maxStale.add(value, f)
@@ -155,9 +157,10 @@ func (d *directives) add(name, value string, f form) {
 
 func (s *seconds) add(value string, f form) {
 	d, ok := parseSeconds(value)
-	if f != valued {
-		ok = false
-	}
+	s.addSeconds(d, ok && f == valued)
+}
+
+func (s *seconds) addSeconds(d time.Duration, ok bool) {
 	// Two values that disagree are no value, RFC 9111 4.2.1.
 	s.bad = s.bad || !ok || s.set && s.d != d
 	s.set, s.d = true, d

@@ -28,7 +28,7 @@
 //   - What is never fresh is stored if the origin says so itself, with no-cache or a
 //     lifetime that is over, and gives a validator; without any word about time it is not.
 //   - An origin's stale-while-revalidate and stale-if-error work beside its s-maxage, which
-//     forbids stale reuse only where it gives neither.
+//     forbids stale reuse outside of them; a request's max-stale and stale-if-error extend neither.
 //   - An Age that is no number is ignored and of several the first counts, as RFC 9111 5.1 says.
 //   - An answer of our own has members in Cache-Status too, although RFC 9211 2 advises against
 //     that: fwd tells what kept it from a cache, whether or not the request went further.

@@ -89,7 +89,7 @@ func TestOutdated(t *testing.T) {
 		if got := rfc9111.Judge(req, r, nil, arrival); got.Reuse != rfc9111.ReuseValidate || got.Forward != rfc9111.ForwardStale {
 			t.Errorf("%+v", got)
 		}
-		if rfc9111.UsableOnError(req, r, arrival) {
+		if rfc9111.UsableOnError(req, r, nil, arrival) {
 			t.Error("used because the origin failed")
 		}
 	}

@@ -34,7 +34,7 @@ func hopByHop(name string) bool {
 	case "Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
 		return true
 	}
-	return strings.HasPrefix(name, "Proxy-")
+	return strings.HasPrefix(name, "Proxy-") && name != "Proxy-Status" // which is for the client, RFC 9209 2
 }
 
 // keptNames are the fields that Connection cannot remove: whoever could remove them

@@ -26,6 +26,7 @@ func TestEndToEnd(t *testing.T) {
 				"Proxy-Authenticate: Basic", "Proxy-Authentication-Info: a", "X-A: 1"),
 			header("X-A: 1"),
 		},
+		{"what proxies tell clients, RFC 9209", header("Proxy-Status: a; error=dns_timeout"), header("Proxy-Status: a; error=dns_timeout")},
 		{"named", header("Connection: a, B ,, c", "A: 1", "B: 2", "C: 3", "D: 4"), header("D: 4")},
 		{"named on the second line", header("Connection:", "Connection: a", "A: 1", "B: 2"), header("B: 2")},
 		{"named with dashes", header("Connection: x-hop", "X-Hop: 1"), header()},

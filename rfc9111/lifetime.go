@@ -125,18 +125,18 @@ func termsOf(req Request, resp *Response, d *directives, targeted bool, rules *R
 }
 
 // setStale decides the stale windows. Those of an origin do not outlive its own
-// must-revalidate. Its s-maxage forbids stale reuse only where it gives no window: a
-// stated permission is more specific than an implied ban, RFC 9111 5.2.2.10. A
-// route overrides either only if it states a lifetime and a window, RFC 9111 4.2.4.
+// must-revalidate. Its s-maxage forbids stale reuse, too, but beside windows that it
+// states: a stated permission is more specific than an implied ban, RFC 9111 5.2.2.10.
+// A request cannot extend these. A route overrides either only if it states a lifetime
+// and a window, RFC 9111 4.2.4.
 func (t *Terms) setStale(status int, d *directives, rules *Rules, ruled bool) {
-	t.MustRevalidate = d.mustRevalidate || d.proxyRevalidate
-	if !t.MustRevalidate {
+	never := d.mustRevalidate || d.proxyRevalidate
+	if !never {
 		t.StaleWhileRevalidate = d.staleWhileRevalidate.max(0)
 		t.StaleIfError = d.staleIfError.max(0)
 	}
-	if d.sMaxAge.set && t.StaleWhileRevalidate <= 0 && t.StaleIfError <= 0 {
-		t.MustRevalidate = true
-	}
+	never = never || d.sMaxAge.set && t.StaleWhileRevalidate <= 0 && t.StaleIfError <= 0
+	t.MustRevalidate = never || d.sMaxAge.set
 	stated := false
 	if rules.StaleWhileRevalidate != nil {
 		t.StaleWhileRevalidate, stated = max(*rules.StaleWhileRevalidate, 0), true
@@ -145,10 +145,10 @@ func (t *Terms) setStale(status int, d *directives, rules *Rules, ruled bool) {
 		t.StaleIfError, stated = max(*rules.StaleIfError, 0), true
 	}
 	if ruled && (stated || !d.mustRevalidate && !d.proxyRevalidate) {
-		t.MustRevalidate = false
+		never, t.MustRevalidate = false, false
 	}
 	// A failure is never stretched by serving it stale.
-	if t.MustRevalidate || t.NoCache || FailedStatus(status) {
+	if never || t.NoCache || FailedStatus(status) {
 		t.StaleWhileRevalidate, t.StaleIfError = 0, 0
 	}
 }

@@ -91,6 +91,10 @@ func TestLifetime(t *testing.T) {
 		{"cdn field boolean", response(200, "Cache-Control: max-age=60", "Cdn-Cache-Control: max-age"), nil, time.Minute},
 		{"cdn field negative", response(200, "Cache-Control: max-age=60", "Cdn-Cache-Control: max-age=-5"), nil, 0},
 		{"cdn field twice, last wins", response(200, "Cdn-Cache-Control: max-age=5, max-age=60"), nil, time.Minute},
+		{"cdn field twice, the first of another type", response(200, "Cdn-Cache-Control: max-age=\"5\", max-age=60"), nil, time.Minute},
+		{"cdn field twice, the last of another type", response(200, "Cache-Control: max-age=60", "Cdn-Cache-Control: max-age=5, max-age=\"5\""), nil, time.Minute},
+		{"cdn field with a Date and a Display String", response(200, `Cdn-Cache-Control: max-age=60, x=@1659578233, y=%"f%c3%bc"`), nil, time.Minute},
+		{"cdn field with a Date for a number", response(200, "Cache-Control: max-age=60", "Cdn-Cache-Control: max-age=@5"), nil, time.Minute},
 		{"cdn field on two lines", response(200, "Cdn-Cache-Control: foo", "Cdn-Cache-Control: max-age=60"), nil, time.Minute},
 		{"cdn field with parameters", response(200, `Cdn-Cache-Control: max-age=60;a;b="c";d=?0, x=(1 "2" t;u=1);v, y=:YQ==:`), nil, time.Minute},
 		{"cdn field beyond 15 digits", response(200, "Cache-Control: max-age=60", "Cdn-Cache-Control: max-age=1234567890123456"), nil, time.Minute},
@@ -125,7 +129,7 @@ func TestTargetedTerms(t *testing.T) {
 		field string
 		want  rfc9111.Terms
 	}{
-		{"s-maxage=60, max-age=5, stale-while-revalidate=60", rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: minute}},
+		{"s-maxage=60, max-age=5, stale-while-revalidate=60", rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: minute, MustRevalidate: true}},
 		{"max-age=60, stale-if-error=60, immutable, public", rfc9111.Terms{Lifetime: minute, StaleIfError: minute}},
 		{"max-age=60, stale-if-error=60, must-revalidate", rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
 		{"max-age=60, stale-if-error=60, proxy-revalidate", rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
@@ -221,9 +225,9 @@ func TestStaleTerms(t *testing.T) {
 		{"must-revalidate", "max-age=60, must-revalidate, stale-while-revalidate=60, stale-if-error=60", nil, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
 		{"proxy-revalidate", "max-age=60, proxy-revalidate, stale-if-error=60", nil, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
 		{"s-maxage alone", "s-maxage=60", nil, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
-		{"s-maxage with a window", "s-maxage=60, stale-while-revalidate=60", nil, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: minute}},
+		{"s-maxage with a window", "s-maxage=60, stale-while-revalidate=60", nil, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: minute, MustRevalidate: true}},
 		{"windows of the route do not lift s-maxage", "s-maxage=60", windows, rfc9111.Terms{Lifetime: minute, MustRevalidate: true}},
-		{"windows of the route replace those beside s-maxage", "s-maxage=60, stale-if-error=60", windows, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},
+		{"windows of the route replace those beside s-maxage", "s-maxage=60, stale-if-error=60", windows, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour, MustRevalidate: true}},
 		{"lifetime and windows of the route lift s-maxage", "s-maxage=5", route, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},
 		{"s-maxage under a lifetime of the route", "s-maxage=5", &rfc9111.Rules{Lifetime: ptr(minute)}, rfc9111.Terms{Lifetime: minute}},
 		{"route", "max-age=5", route, rfc9111.Terms{Lifetime: minute, StaleWhileRevalidate: hour, StaleIfError: 2 * hour}},

@@ -34,7 +34,7 @@ type Terms struct {
 	Lifetime             time.Duration // freshness lifetime, RFC 9111 4.2.1 or the policy's
 	StaleWhileRevalidate time.Duration // after Lifetime, RFC 5861 3
 	StaleIfError         time.Duration // after Lifetime, RFC 5861 4
-	MustRevalidate       bool          // never reused stale, RFC 9111 5.2.2.2, 5.2.2.8, 5.2.2.10
+	MustRevalidate       bool          // not reused stale but in these windows, RFC 9111 5.2.2.2, 5.2.2.8, 5.2.2.10
 	NoCache              bool          // validated before each reuse, RFC 9111 5.2.2.4
 }
 

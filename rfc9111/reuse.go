@@ -53,12 +53,12 @@ func judge(d *directives, stored *Response, rules *Rules, now time.Time) Verdict
 		return Verdict{ReuseValidate, refused, "The stored response is not fresh for the request's min-fresh, RFC 9111 5.2.1.3."}
 	case fresh:
 		return Verdict{Reuse: ReuseFresh, Reason: "The stored response is fresh, RFC 9111 4.2."}
+	case -ttl < t.StaleWhileRevalidate && !d.maxAge.valid() && !d.minFresh.valid():
+		return Verdict{Reuse: ReuseStale, Reason: "The stored response is stale within stale-while-revalidate, RFC 5861 3."}
 	case t.MustRevalidate:
 		return Verdict{ReuseValidate, ForwardStale, "The stored response is stale and says must-revalidate or its like, RFC 9111 4.2.4."}
 	case d.maxStale.valid() && -ttl <= d.maxStale.d:
 		return Verdict{Reuse: ReuseStale, Reason: "The stored response is stale within the request's max-stale, RFC 9111 5.2.1.2."}
-	case -ttl < t.StaleWhileRevalidate && !d.maxAge.valid() && !d.minFresh.valid():
-		return Verdict{Reuse: ReuseStale, Reason: "The stored response is stale within stale-while-revalidate, RFC 5861 3."}
 	}
 	return Verdict{ReuseValidate, ForwardStale, "The stored response is stale, RFC 9111 4.2.4."}
 }
@@ -71,17 +71,19 @@ func isImmutable(stored *Response, rules *Rules) bool {
 }
 
 // UsableOnError says whether r may be served at now because the origin failed, RFC 5861 4.
-// The window is the response's or the request's own, whichever is longer.
-func UsableOnError(req Request, r *Response, now time.Time) bool {
+// The window is the response's or the request's own, whichever is longer; a request has
+// none for a response that must be validated, nor where the route ignores what it says.
+func UsableOnError(req Request, r *Response, rules *Rules, now time.Time) bool {
 	if r.Terms.NoCache {
 		return false
 	}
-	ttl := r.TTL(now)
-	if ttl > 0 || r.Terms.MustRevalidate {
-		return ttl > 0
+	window := r.Terms.StaleIfError
+	if !r.Terms.MustRevalidate {
+		d := requestDirectives(req.Header, rules.orZero())
+		window = d.staleIfError.max(window)
 	}
-	d := requestDirectives(req.Header, &noRules)
-	return -ttl < d.staleIfError.max(r.Terms.StaleIfError)
+	ttl := r.TTL(now)
+	return ttl > 0 || -ttl < window
 }
 
 // FailedStatus says whether an origin's status counts as an error for stale-if-error, RFC 5861 4: 500, 502, 503, 504.

@@ -77,6 +77,10 @@ func TestJudge(t *testing.T) {
 		{"request max-stale, must-revalidate", "max-age=60, must-revalidate", 70 * time.Second, get("Cache-Control: max-stale"), nil, validate, "stale"},
 		{"request max-stale, proxy-revalidate", "max-age=60, proxy-revalidate", 70 * time.Second, get("Cache-Control: max-stale"), nil, validate, "stale"},
 		{"request max-stale, s-maxage", "s-maxage=60", 70 * time.Second, get("Cache-Control: max-stale"), nil, validate, "stale"},
+		{"request max-stale beyond the window beside s-maxage", "s-maxage=60, stale-while-revalidate=10", 71 * time.Second, get("Cache-Control: max-stale=100"), nil, validate, "stale"},
+		{"request max-stale within the window beside s-maxage", "s-maxage=60, stale-while-revalidate=10", 65 * time.Second, get("Cache-Control: max-stale=100"), nil, stale, ""},
+		{"request max-stale twice", "max-age=60", 70 * time.Second, get("Cache-Control: max-stale=5, max-stale"), nil, validate, "stale"},
+		{"request max-stale twice, the other way round", "max-age=60", 70 * time.Second, get("Cache-Control: max-stale, max-stale=5"), nil, validate, "stale"},
 		{"request max-stale with max-age that is kept", "max-age=60", 70 * time.Second, get("Cache-Control: max-stale=10, max-age=80"), nil, stale, ""},
 
 		{"request only-if-cached, fresh", "max-age=60", 0, get("Cache-Control: only-if-cached"), nil, fresh, ""},
@@ -115,26 +119,30 @@ func TestUsableOnError(t *testing.T) {
 		cc    string
 		after time.Duration
 		req   rfc9111.Request
+		rules *rfc9111.Rules
 		want  bool
 	}{
-		{"fresh", "max-age=60", 0, get("Cache-Control: no-cache"), true},
-		{"stale", "max-age=60", time.Minute, get(), false},
-		{"window begins", "max-age=60, stale-if-error=30", time.Minute, get(), true},
-		{"window ends", "max-age=60, stale-if-error=30", 90*time.Second - 1, get(), true},
-		{"window over", "max-age=60, stale-if-error=30", 90 * time.Second, get(), false},
-		{"window for revalidation is not for this", "max-age=60, stale-while-revalidate=30", time.Minute, get(), false},
-		{"the request's window", "max-age=60", time.Minute, get("Cache-Control: stale-if-error=30"), true},
-		{"the request's window is longer", "max-age=60, stale-if-error=5", 80 * time.Second, get("Cache-Control: stale-if-error=30"), true},
-		{"the request's window is shorter", "max-age=60, stale-if-error=30", 80 * time.Second, get("Cache-Control: stale-if-error=5"), true},
-		{"must-revalidate, fresh", "max-age=60, must-revalidate", 0, get(), true},
-		{"must-revalidate", "max-age=60, must-revalidate, stale-if-error=30", time.Minute, get("Cache-Control: stale-if-error=30"), false},
-		{"s-maxage", "s-maxage=60", time.Minute, get("Cache-Control: stale-if-error=30"), false},
-		{"no-cache", "max-age=60, no-cache", 0, get("Cache-Control: stale-if-error=30"), false},
+		{"fresh", "max-age=60", 0, get("Cache-Control: no-cache"), nil, true},
+		{"stale", "max-age=60", time.Minute, get(), nil, false},
+		{"window begins", "max-age=60, stale-if-error=30", time.Minute, get(), nil, true},
+		{"window ends", "max-age=60, stale-if-error=30", 90*time.Second - 1, get(), nil, true},
+		{"window over", "max-age=60, stale-if-error=30", 90 * time.Second, get(), nil, false},
+		{"window for revalidation is not for this", "max-age=60, stale-while-revalidate=30", time.Minute, get(), nil, false},
+		{"the request's window", "max-age=60", time.Minute, get("Cache-Control: stale-if-error=30"), nil, true},
+		{"the request's window is longer", "max-age=60, stale-if-error=5", 80 * time.Second, get("Cache-Control: stale-if-error=30"), nil, true},
+		{"the request's window is shorter", "max-age=60, stale-if-error=30", 80 * time.Second, get("Cache-Control: stale-if-error=5"), nil, true},
+		{"must-revalidate, fresh", "max-age=60, must-revalidate", 0, get(), nil, true},
+		{"must-revalidate", "max-age=60, must-revalidate, stale-if-error=30", time.Minute, get("Cache-Control: stale-if-error=30"), nil, false},
+		{"s-maxage", "s-maxage=60", time.Minute, get("Cache-Control: stale-if-error=30"), nil, false},
+		{"the request's window, ignored", "max-age=60", time.Minute, get("Cache-Control: stale-if-error=30"), &rfc9111.Rules{IgnoreRequest: true}, false},
+		{"s-maxage with a window", "s-maxage=60, stale-if-error=30", 80 * time.Second, get(), nil, true},
+		{"s-maxage with a window that the request wants longer", "s-maxage=60, stale-if-error=30", 91 * time.Second, get("Cache-Control: stale-if-error=300"), nil, false},
+		{"no-cache", "max-age=60, no-cache", 0, get("Cache-Control: stale-if-error=30"), nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := stored(t, get(), nil, `Etag: "a"`, "Cache-Control: "+tt.cc)
-			if got := rfc9111.UsableOnError(tt.req, r, arrival.Add(tt.after)); got != tt.want {
+			if got := rfc9111.UsableOnError(tt.req, r, tt.rules, arrival.Add(tt.after)); got != tt.want {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -1,11 +1,12 @@
 package rfc9111
 
 import (
+	"strconv"
 	"strings"
-	"time"
+	"unicode/utf8"
 )
 
-// kind is the type of a structured field's bare item, RFC 8941 3.3.
+// kind is the type of a structured field's bare item, RFC 9651 3.3.
 type kind int
 
 const (
@@ -15,7 +16,9 @@ const (
 	sfToken
 	sfBytes
 	sfBoolean
-	sfInner // an inner list, RFC 8941 3.1.1
+	sfDate
+	sfDisplay // a Display String
+	sfInner   // an inner list, RFC 9651 3.1.1
 )
 
 // sfValue is the value of a list or dictionary member. Parameters and what is in
@@ -26,13 +29,13 @@ type sfValue struct {
 	text string // sfString, without escapes
 }
 
-// sfReader parses structured fields strictly: RFC 8941 4.2.
+// sfReader parses structured fields strictly: RFC 9651 4.2.
 type sfReader struct {
 	s   string
 	bad bool
 }
 
-// parseDictionary calls member for each member of a Dictionary, RFC 8941 4.2.2, as it
+// parseDictionary calls member for each member of a Dictionary, RFC 9651 4.2.2, as it
 // stands; a later member of the same name replaces an earlier one. It reports
 // whether the whole field is valid and not empty.
 func parseDictionary(s string, member func(key string, v sfValue)) bool {
@@ -61,10 +64,10 @@ func parseDictionary(s string, member func(key string, v sfValue)) bool {
 	}
 }
 
-// validList reports whether s is a List, RFC 8941 4.2.1, that is not empty.
+// validList reports whether s is a List, RFC 9651 4.2.1, that is not empty.
 func validList(s string) bool { return parseList(s, func(sfValue) {}) }
 
-// parseList calls member for each member of a List, RFC 8941 4.2.1, as it stands. It
+// parseList calls member for each member of a List, RFC 9651 4.2.1, as it stands. It
 // reports whether the whole field is valid and not empty.
 func parseList(s string, member func(sfValue)) bool {
 	r := sfReader{s: strings.Trim(s, " ")}
@@ -173,6 +176,10 @@ func (r *sfReader) item() sfValue {
 		return r.str()
 	case c == ':':
 		return r.bytes()
+	case c == '@':
+		return r.date()
+	case c == '%':
+		return r.display()
 	case c == '?':
 		return r.boolean()
 	case c == '*' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
@@ -256,6 +263,47 @@ func (r *sfReader) bytes() sfValue {
 	return sfValue{kind: sfBytes}
 }
 
+// date parses a Date, which is an Integer.
+func (r *sfReader) date() sfValue {
+	r.cut(1)
+	if r.number().kind != sfInteger {
+		r.fail()
+	}
+	return sfValue{kind: sfDate}
+}
+
+// display parses a Display String: ASCII, and percent-encoded UTF-8 in lower case.
+func (r *sfReader) display() sfValue {
+	r.cut(1)
+	if !r.take('"') {
+		r.fail()
+		return sfValue{}
+	}
+	var text []byte
+	for r.s != "" {
+		c := r.cut(1)[0]
+		switch {
+		case c == '"' && utf8.Valid(text):
+			return sfValue{kind: sfDisplay}
+		case c == '"', c < 0x20, c > 0x7e:
+			r.fail()
+		case c == '%':
+			if len(r.s) < 2 || !isLowerHex(r.s[0]) || !isLowerHex(r.s[1]) {
+				r.fail()
+				return sfValue{}
+			}
+			octet, _ := strconv.ParseUint(r.cut(2), 16, 8)
+			text = append(text, byte(octet))
+		default:
+			text = append(text, c)
+		}
+	}
+	r.fail()
+	return sfValue{}
+}
+
+func isLowerHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' }
+
 func (r *sfReader) boolean() sfValue {
 	switch {
 	case strings.HasPrefix(r.s, "?1"):
@@ -280,62 +328,11 @@ func sfTokenLen(s string) int {
 	return len(s)
 }
 
-// isSFToken reports whether s can be written as a Token, RFC 8941 3.3.4.
+// isSFToken reports whether s can be written as a Token, RFC 9651 3.3.4.
 func isSFToken(s string) bool {
 	if s == "" || sfTokenLen(s) != len(s) {
 		return false
 	}
 	c := s[0]
 	return c == '*' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// parseTargeted parses the lines of a targeted Cache-Control field, RFC 9213 2.1. ok is
-// false when the field is empty or malformed, or gives a number of seconds another
-// type: then it counts as absent.
-func parseTargeted(lines []string) (d directives, ok bool) {
-	typed := true
-	valid := parseDictionary(strings.Join(lines, ", "), func(key string, v sfValue) {
-		typed = d.addTargeted(key, v) && typed
-	})
-	if !valid || !typed {
-		return directives{}, false
-	}
-	return d, true
-}
-
-// addTargeted notes one member. It reports whether the type is the directive's.
-func (d *directives) addTargeted(key string, v sfValue) bool {
-	on := v.kind != sfBoolean || v.n == 1
-	switch key {
-	case "max-age":
-		return d.maxAge.setTargeted(v)
-	case "s-maxage":
-		return d.sMaxAge.setTargeted(v)
-	case "stale-while-revalidate":
-		return d.staleWhileRevalidate.setTargeted(v)
-	case "stale-if-error":
-		return d.staleIfError.setTargeted(v)
-	case "no-store":
-		d.noStore = on
-	case "no-cache":
-		d.noCache.setTargeted(v, on)
-	case "private":
-		d.private.setTargeted(v, on)
-	case "public":
-		d.public = on && v.kind == sfBoolean
-	case "must-revalidate":
-		d.mustRevalidate = on
-	case "proxy-revalidate":
-		d.proxyRevalidate = on
-	case "must-understand":
-		d.mustUnderstand = on
-	case "immutable":
-		d.immutable = on && v.kind == sfBoolean
-	}
-	return true
-}
-
-func (s *seconds) setTargeted(v sfValue) bool {
-	*s = seconds{set: true, bad: v.n < 0, d: time.Duration(min(max(v.n, 0), maxSeconds)) * time.Second}
-	return v.kind == sfInteger
 }

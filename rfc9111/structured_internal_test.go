@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// RFC 8941 4.2: what is a Dictionary, what is a List.
+// RFC 9651 4.2: what is a Dictionary, what is a List.
 func TestStructuredFields(t *testing.T) {
 	tests := []struct {
 		in         string
@@ -70,7 +70,22 @@ func TestStructuredFields(t *testing.T) {
 		{`a=(1"b")`, false, false},
 		{"a=(1);b=(2)", false, false},
 		{"(1 2), 3;a, \"b\", ?0", false, true},
-		{"a=@1", false, false},
+		{"a=@1", true, false},
+		{"a=@-1", true, false},
+		{"a=@", false, false},
+		{"a=@1.5", false, false},
+		{"a=@x", false, false},
+		{`a=%"x y"`, true, false},
+		{`%"f%c3%bc", @1;a=%""`, false, true},
+		{`a=%"%C3%BC"`, false, false},
+		{`a=%"%c3"`, false, false},
+		{`a=%"%c"`, false, false},
+		{`a=%"%`, false, false},
+		{`a=%"x`, false, false},
+		{`a=%x`, false, false},
+		{"a=%", false, false},
+		{"a=%\"\x7f\"", false, false},
+		{"a=%\"ü\"", false, false},
 		{"a=&", false, false},
 	}
 	for _, tt := range tests {

@@ -11,7 +11,8 @@
 //   - A fetch belongs to the shield, never to a client's context. A client that
 //     leaves ends nothing that another client or a cache still wants.
 //   - A response that may not be stored reaches the one client it was fetched for.
-//     Everybody else is let go at the headers and asks alone.
+//     Everybody else is let go at the headers and asks alone. Fields that a response
+//     reserves for that client reach nobody else, and no cache.
 //   - A fill that began before a matching purge is not stored, nobody who comes
 //     after the purge joins it, and what slipped in between is refused by its
 //     epoch when it is looked up.

@@ -174,7 +174,7 @@ func (s *Shield) fromStore(ctx context.Context, req *policy.Request, obj Object,
 	default:
 		now := s.opts.Now()
 		if !s.isFailing(req, now) ||
-			!rfc9111.UsableOnError(verdictRequest(req), obj.Response(), now) {
+			!rfc9111.UsableOnError(verdictRequest(req), obj.Response(), &req.Plan.Rules, now) {
 			closeObject(obj)
 			return nil, nil
 		}
@@ -266,7 +266,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) (*rfc9111.Answer, *another, error) {
 	out, now := &st.f.out, s.opts.Now()
 	switch {
-	case out.onError && !rfc9111.UsableOnError(verdictRequest(req), out.head, now):
+	case out.onError && !rfc9111.UsableOnError(verdictRequest(req), out.head, &req.Plan.Rules, now):
 		s.flights.leave(st)
 		if errors.Is(out.err, ErrOriginFailed) {
 			return nil, &another{alone: true}, nil // for the origin's own words about it

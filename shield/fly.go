@@ -139,7 +139,7 @@ func (s *Shield) failed(f *flight, head *rfc9111.Response, err error) bool {
 // settleStale answers with what is stored because the origin failed, RFC 5861 4,
 // if there is something, its terms allow it, and it can be read.
 func (s *Shield) settleStale(f *flight, head *rfc9111.Response, err error, d rfc9111.Decision) bool {
-	if f.stored == nil || !rfc9111.UsableOnError(verdictRequest(f.req), f.stored.Response(), s.opts.Now()) {
+	if f.stored == nil || !rfc9111.UsableOnError(verdictRequest(f.req), f.stored.Response(), &f.req.Plan.Rules, s.opts.Now()) {
 		return false
 	}
 	d.Use, d.Shield, d.Status = rfc9111.Stale, rfc9111.TierHit, rfc9111.StatusOK
@@ -162,7 +162,9 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	}
 	fresh, ok := rfc9111.Freshen(verdictRequest(f.req), f.stored.Response(), notModified, &f.req.Plan.Rules)
 	if !ok {
-		s.forget(f.key, f.stored.Response().Selection) // the origin disowns it: no-store, private, another version
+		if !refusesAsker(f, notModified) {
+			s.forget(f.key, f.stored.Response().Selection) // the origin disowns it: no-store, private, another version
+		}
 		return false
 	}
 	fresh.Epoch = f.epoch
@@ -180,6 +182,19 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	}
 	own := rfc9111.WithPersonal(fresh, notModified, &f.req.Plan.Rules)
 	return s.settleObject(f, fresh, outcome{own: own, decision: d, asked: true, replaced: replaced})
+}
+
+// refusesAsker says whether a 304 is about what is stored, and only f's client is one
+// whose answers are its own, RFC 9111 3.5: nobody loses a stored response by that.
+func refusesAsker(f *flight, notModified *rfc9111.Response) bool {
+	if f.req.Header.Get("Authorization") == "" {
+		return false
+	}
+	anyone := verdictRequest(f.req)
+	anyone.Header = anyone.Header.Clone()
+	anyone.Header.Del("Authorization")
+	_, ok := rfc9111.Freshen(anyone, f.stored.Response(), notModified, &f.req.Plan.Rules)
+	return ok
 }
 
 // settleObject settles f with the stored body under head, or drops what is stored

@@ -100,6 +100,8 @@ func (s *Shield) outdates(req *policy.Request, head *rfc9111.Response) []Rule {
 }
 
 // invalidate purges what a request made outdated, before its client hears of the success.
+// Also when nothing is known to be stored: a URL has any number of keys, and nobody can
+// tell for certain what is stored, being written or on its way under one of them.
 func (s *Shield) invalidate(rules []Rule) {
 	if len(rules) == 0 {
 		return

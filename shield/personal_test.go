@@ -279,3 +279,25 @@ func TestReservedTrailerFields(t *testing.T) {
 		s.close()
 	})
 }
+
+// A 304 to a client whose answers are its own, RFC 9111 3.5, costs nobody else the stored
+// response.
+func TestAuthorizedValidationDropsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		s.origin.answer(func(r *http.Request) (*http.Response, error) {
+			if r.Header.Get("If-None-Match") != "" {
+				return respondWith(304, http.NoBody, 0, "Etag", `"1"`), nil
+			}
+			return respond(200, "for "+r.Header.Get("Authorization"), "Cache-Control", cacheable, "Etag", `"1"`), nil
+		})
+		s.get("/").want(t, "for ", rfc9111.Miss, rfc9111.StatusOK)
+		s.get("/", "Authorization", "x", "Cache-Control", "no-cache").want(t, "for x", rfc9111.Miss, rfc9111.StatusPrivate)
+		s.get("/").want(t, "for ", rfc9111.Hit, rfc9111.StatusOK)
+		s.wantOrigin(3)
+		if s.memory.dropped != 0 {
+			t.Error("dropped from memory")
+		}
+		s.close()
+	})
+}
