@@ -246,6 +246,10 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 		s.flights.leave(st)
 		return nil, &another{learned: []rfc9111.Selection{out.head.Selection}}, nil
 	}
+	if !st.leader && st.outdated(s.purges) {
+		s.flights.leave(st)
+		return nil, &another{}, nil
+	}
 	d := out.decision
 	if !st.leader {
 		d.Collapsed = true

@@ -71,6 +71,7 @@ type outcome struct {
 	kind     outcomeKind
 	err      error
 	head     *rfc9111.Response
+	was      *rfc9111.Response // the head of the object before it was validated
 	own      *rfc9111.Response // head for the leader, with fields that are for nobody else; nil: no such
 	whole    []byte            // of an object in memory
 	held     Object            // of one that is not: the flight's stored
@@ -95,6 +96,15 @@ type seat struct {
 	*reader
 	f      *flight
 	leader bool
+	taken  uint64 // Purges.Newest when it was taken
+}
+
+// outdated says whether what the flight came to was purged between its beginning and
+// the taking of the seat: only its head tells which tags and groups it has.
+func (s seat) outdated(p *Purges) bool {
+	f := s.f
+	return s.taken != f.began &&
+		(p.overtaken(f.key, f.out.head, f.began) || p.overtaken(f.key, f.out.was, f.began))
 }
 
 // flights is the table of flights. mu guards it and the marked fields of every
@@ -165,7 +175,7 @@ func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started boo
 		f.waiting++
 		t.waiting++
 	}
-	s = seat{reader: f.body.attach(ctx), f: f, leader: started}
+	s = seat{reader: f.body.attach(ctx), f: f, leader: started, taken: t.purges.Newest()}
 	if started {
 		f.leader = s.reader
 	}
@@ -245,6 +255,8 @@ func (t *flights) findLocked(k ticket) *flight {
 	slot := slices.Clone(t.slots[k.req.Keyed.Key.Bytes()])
 	known := k.known
 	for _, f := range slot {
+		// Before the headers nothing is known but the key: whoever joins looks again
+		// when they are there, see seat.outdated.
 		if t.purges.overtaken(f.key, f.head, f.began) {
 			t.barLocked(f)
 			continue
@@ -290,22 +302,20 @@ type claim struct {
 func (t *flights) claim(f *flight, c claim) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// One that a purge has overtaken shares what it has with those who came before,
-	// whoever fetches the same now.
-	if slot := t.slots[f.key.Bytes()]; !f.barred {
-		for _, o := range slot {
-			if o != f && o.claimed && o.head.Selection == c.head.Selection {
-				return false
-			}
-		}
-		if f.alone {
-			if len(slot) >= t.opts.MaxVariants {
-				return false
-			}
-			t.listLocked(f)
-		}
+	slot := t.slots[f.key.Bytes()]
+	taken := slices.ContainsFunc(slot, func(o *flight) bool {
+		return o != f && o.claimed && o.head.Selection == c.head.Selection
+	})
+	switch {
+	case f.barred:
+		// One that a purge has overtaken shares what it has with those who came before,
+		// whoever fetches the same now.
+		f.overtaken = taken || t.purges.overtaken(f.key, c.head, f.began)
+	case taken, f.alone && len(slot) >= t.opts.MaxVariants:
+		return false
+	case f.alone:
+		t.listLocked(f)
 	}
-	f.overtaken = f.barred
 	f.claimed, f.head, f.open, f.wanted = true, c.head, c.open, c.wanted && !f.overtaken
 	return true
 }

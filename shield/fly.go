@@ -174,14 +174,12 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	s.weigh(f.req, fresh)
 	replaced := f.req.Settling // the header of another deployment must not stay
 	if s.mayKeep(f, fresh) {
-		err := s.store.Freshen(f.key, f.stored.Response(), fresh)
-		d.Stored, replaced = err == nil, errors.Is(err, ErrReplaced)
-		if err != nil && !replaced {
-			s.report(fmt.Errorf("%w: freshen: %w", ErrStore, err))
-		}
+		var err error
+		d.Stored, err = s.freshen(f.key, f.stored.Response(), fresh)
+		replaced = errors.Is(err, ErrReplaced)
 	}
 	own := rfc9111.WithPersonal(fresh, notModified, &f.req.Plan.Rules)
-	return s.settleObject(f, fresh, outcome{own: own, decision: d, asked: true, replaced: replaced})
+	return s.settleObject(f, fresh, outcome{own: own, was: f.stored.Response(), decision: d, asked: true, replaced: replaced})
 }
 
 // refusesAsker says whether a 304 is about what is stored, and only f's client is one

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"weir/rfc9111"
 	"weir/shield"
@@ -61,8 +62,8 @@ func TestGroupInvalidation(t *testing.T) {
 	}
 }
 
-// Of a flight nothing is known but its key until its headers come: newcomers do not
-// join it after a rule that may name what it fetches.
+// Of a flight nothing is known but its key until its headers come: newcomers that join it
+// after a rule keep what it fetches only if the rule does not name that.
 func TestGroupRuleDuringFlight(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -71,9 +72,10 @@ func TestGroupRuleDuringFlight(t *testing.T) {
 		known  bool // the headers have come before the rule
 		joins  bool
 	}{
-		{"before the headers", shield.GroupRule("http", "example.com", "red"), `"blue"`, false, false},
+		{"before the headers", shield.GroupRule("http", "example.com", "red"), `"red"`, false, false},
+		{"before the headers, another group", shield.GroupRule("http", "example.com", "red"), `"blue"`, false, true},
 		{"before the headers, of another host", shield.GroupRule("http", "example.org", "red"), `"red"`, false, true},
-		{"before the headers, a tag", shield.TagRule("red"), `"blue"`, false, false},
+		{"before the headers, another tag", shield.TagRule("red"), `"blue"`, false, true},
 		{"after the headers", shield.GroupRule("http", "example.com", "red"), `"red"`, true, false},
 		{"after the headers, another group", shield.GroupRule("http", "example.com", "red"), `"blue"`, true, true},
 		{"after the headers, another tag", shield.TagRule("red"), `"blue"`, true, true},
@@ -144,6 +146,82 @@ func TestGroupRuleDuringValidation(t *testing.T) {
 		s.get("/").want(t, "new", rfc9111.Miss, rfc9111.StatusOK)
 		s.close()
 	})
+}
+
+// Rules about other groups, one after the other, keep nobody from waiting for one flight, and
+// not its response from being stored.
+func TestGroupRulesAboutOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		g := closed(always(200, "one", "Cache-Control", cacheable, "Cache-Groups", `"red"`))
+		s.origin.answer(g.handle)
+		const clients = 20
+		got := make(chan result, clients)
+		for i := range clients {
+			go func() { got <- s.get("/") }()
+			synctest.Wait()
+			if _, err := s.purges.Add(shield.GroupRule("http", "example.com", fmt.Sprint("blue", i)), shield.TagRule("blue")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(g.open)
+		for range clients {
+			if r := <-got; r.body != "one" || r.err != nil {
+				t.Errorf("got %+v", r)
+			}
+		}
+		if n := s.origin.count(); n != 1 {
+			t.Errorf("%d requests to the origin", n)
+		}
+		s.get("/").want(t, "one", rfc9111.Hit, rfc9111.StatusOK)
+		s.close()
+	})
+}
+
+// A purge of what is stored counts although an answer under way, from before the purge,
+// says that it has another tag now; for those who come after the purge, too.
+func TestTagRuleDuringValidation(t *testing.T) {
+	for _, c := range []struct{ request, field, after string }{
+		{"/", "Cache-Tag", `b`}, {"HEAD /", "Cache-Tag", `b`},
+		{"/", "Cache-Groups", `"b"`}, {"HEAD /", "Cache-Groups", `"b"`},
+	} {
+		t.Run(c.request+" "+c.field, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := start(t, options{})
+				rule, before := shield.TagRule("a"), "a"
+				if c.field == "Cache-Groups" {
+					rule, before = shield.GroupRule("http", "example.com", "a"), `"a"`
+				}
+				fields := []string{"Cache-Control", "max-age=60", "Etag", `"1"`, c.field}
+				s.origin.answer(always(200, "old", append(fields, before)...))
+				s.get("/")
+				time.Sleep(100 * time.Second)
+				g := closed(func(r *http.Request) (*http.Response, error) {
+					if r.Method == http.MethodHead {
+						return respondWith(200, http.NoBody, 3, append(fields, c.after, "Content-Length", "3")...), nil
+					}
+					return respondWith(304, http.NoBody, 0, append(fields, c.after)...), nil
+				})
+				s.origin.answer(g.handle)
+				first, second := make(chan result), make(chan result)
+				go func() { first <- s.get(c.request) }()
+				synctest.Wait()
+				if _, err := s.purges.Add(rule); err != nil {
+					t.Fatal(err)
+				}
+				s.origin.answer(always(200, "new", append(fields, before)...))
+				go func() { second <- s.get("/") }()
+				synctest.Wait()
+				close(g.open)
+				<-first
+				if r := <-second; r.body != "new" || r.err != nil {
+					t.Errorf("who came after the purge got %+v", r)
+				}
+				s.get("/").want(t, "new", rfc9111.Hit, rfc9111.StatusOK)
+				s.close()
+			})
+		})
+	}
 }
 
 // A response with more tags than are kept is purged by any tag, also one that was cut.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"weir/keying"
 	"weir/policy"
 	"weir/rfc9111"
 )
@@ -46,7 +47,7 @@ func (s *Shield) headed(ctx context.Context, req *policy.Request, stored *rfc911
 	fresh, effect := rfc9111.FreshenByHead(verdictRequest(req), stored, ans.Head, &req.Plan.Rules)
 	switch effect {
 	case rfc9111.HeadOutdates:
-		if s.freshen(req, stored, stored.Outdated()) && s.opts.Listener != nil {
+		if done, _ := s.freshen(req.Keyed.Key, stored, stored.Outdated()); done && s.opts.Listener != nil {
 			s.opts.Listener.Dropped(req.Keyed.Key, stored.Selection)
 		}
 		return nil, nil
@@ -54,7 +55,10 @@ func (s *Shield) headed(ctx context.Context, req *policy.Request, stored *rfc911
 		return nil, nil
 	}
 	fresh.Tags = req.Plan.ResponseTags(req.Params, fresh)
-	if s.purges.Purged(req.Keyed.Key, fresh) || !s.freshen(req, stored, fresh) {
+	if s.purges.Purged(req.Keyed.Key, fresh) {
+		return nil, nil
+	}
+	if done, _ := s.freshen(req.Keyed.Key, stored, fresh); !done { // why is reported
 		return nil, nil
 	}
 	s.counts.validated.Add(1)
@@ -72,11 +76,27 @@ func (s *Shield) headed(ctx context.Context, req *policy.Request, stored *rfc911
 	return current, err
 }
 
-// freshen puts head in the place of stored, and says whether it could.
-func (s *Shield) freshen(req *policy.Request, stored, head *rfc9111.Response) bool {
-	err := s.store.Freshen(req.Keyed.Key, stored, head)
+// freshen puts head in the place of stored, and says whether it could. ErrReplaced says
+// that what was stored is not to be used any more.
+func (s *Shield) freshen(key keying.Key, stored, head *rfc9111.Response) (bool, error) {
+	if s.purgedSince(key, stored, head.Epoch) {
+		return false, ErrReplaced
+	}
+	err := s.store.Freshen(key, stored, head)
 	if err != nil && !errors.Is(err, ErrReplaced) {
 		s.report(fmt.Errorf("%w: freshen: %w", ErrStore, err))
 	}
-	return err == nil
+	// The new head may lack the tag by which a purge named the old one meanwhile.
+	if err == nil && s.purgedSince(key, stored, head.Epoch) {
+		s.forget(key, stored.Selection)
+		return false, ErrReplaced
+	}
+	return err == nil, err
+}
+
+// purgedSince says whether a purge after an epoch names what is stored.
+func (s *Shield) purgedSince(key keying.Key, stored *rfc9111.Response, epoch uint64) bool {
+	was := *stored
+	was.Epoch = max(was.Epoch, epoch)
+	return s.purges.Purged(key, &was)
 }

@@ -107,7 +107,7 @@ func (p *Purges) Purged(key keying.Key, resp *rfc9111.Response) bool {
 }
 
 // overtaken says whether a rule that is newer than an epoch names resp under key. Of
-// what is still to come resp is nil, and each rule counts that may name it.
+// what is still to come resp is nil, and the rules count that name its key.
 func (p *Purges) overtaken(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
 	if epoch == p.newest.Load() {
 		return false
@@ -123,9 +123,12 @@ func (p *Purges) overtakenLocked(key keying.Key, resp *rfc9111.Response, epoch u
 }
 
 // namedLocked says whether a rule that is newer than an epoch names a tag or a group
-// of resp, or may do so.
+// of resp, or may do so because not all of them are known.
 func (p *Purges) namedLocked(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
-	if resp == nil || slices.Contains(resp.Tags, rfc9111.AnyTag) {
+	if resp == nil {
+		return false
+	}
+	if slices.Contains(resp.Tags, rfc9111.AnyTag) {
 		return epoch < p.anyone || epoch < p.origins.latest(originName(key.Origin()))
 	}
 	for _, tag := range resp.Tags {
