@@ -145,10 +145,14 @@ func (x *exchange) key(req *policy.Request, header http.Header, destination stri
 		req.Bypass = bypass
 		return nil
 	}
-	req.Keyed, err = req.Plan.Key.Build(&keying.Request{
+	asked := keying.Request{
 		Method: req.Method, Scheme: req.Scheme, Host: req.Host, Target: req.Target,
 		Header: header, Body: req.Body, Destination: destination,
-	})
+	}
+	if x.search = x.searchOf(req, asked); x.search != nil {
+		asked.Search = x.search.rule.search
+	}
+	req.Keyed, err = req.Plan.Key.Build(&asked)
 	if err != nil {
 		f := refuse(400, "bad-request", "The request cannot be mapped to a cache key.")
 		f.cause = err

@@ -15,6 +15,8 @@
 //   - What a key is made of is what the tiers see: a client cannot have a keyed
 //     field removed with Connection, set our own fields, or send a name with "_"
 //     that an origin reads as one with "-".
+//   - A response answers another query than the one it was fetched for only if its own
+//     No-Vary-Search says that they are alike, and the route obeys that.
 //   - What is cached as a GraphQL query is one to everybody who reads it.
 //   - A body is sent whole, or the connection is aborted in a way that the client
 //     can see. Nothing is written into a connection after a failure.

@@ -86,6 +86,7 @@ type Door struct {
 	counters counters
 	log      accessLog
 	upgrades upgrades
+	searches searches
 }
 
 // NewDoor returns the door in front of tier. table returns the policy in force;
@@ -127,6 +128,7 @@ type exchange struct {
 	body    *requestBody // nil without a body
 	sticky  *http.Cookie // to set on the response, nil mostly
 	upgrade string       // protocols that the client wants to switch to
+	search  *search      // nil unless the route obeys No-Vary-Search
 
 	wrote    bool      // the response head has been handed to net/http
 	extended time.Time // when the write deadline was last set
@@ -155,7 +157,7 @@ func (x *exchange) serve() {
 	if x.r.ProtoAtLeast(1, 1) { // RFC 9110 15.2: never to HTTP/1.0
 		req.Interim = x.interim
 	}
-	ans, err := x.door.tier.Fetch(x.r.Context(), req)
+	req, ans, err := x.fetch(req)
 	if err != nil {
 		if fault := x.body.fault(); fault != nil {
 			err = fault // the tier could not go on because the client did not

@@ -9,7 +9,8 @@
 //     [Parse] recovers the parts that [Spec.Build] wrote.
 //   - The target that is forwarded is exactly the target in the key. What a spec
 //     drops from the query is dropped from both.
-//   - A key is a pure function of its spec and its request.
+//   - A key is a pure function of its spec and its request, in which the origin's word
+//     about the query counts as a part of the request.
 //
 // # Key bytes
 //

@@ -87,6 +87,15 @@ type Request struct {
 	Header      http.Header
 	Body        []byte // keyed for methods other than GET and HEAD
 	Destination string // split-test destination, "" without a split
+	Search      *Search
+}
+
+// Search says which query parameters make no difference, beside those that a spec
+// drops; nil for none. They are dropped, or sorted, in the key and what is forwarded.
+type Search struct {
+	All      bool     // all but Names; otherwise Names
+	Names    []string // decoded as form data
+	AnyOrder bool     // nor does the order of parameters with different names
 }
 
 // Keyed is a built key and what must be forwarded so that the origin answers

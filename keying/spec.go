@@ -83,7 +83,7 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 		return Keyed{}, ErrTarget
 	}
 	var few [32]string
-	target := cutTarget(few[:0], s, r.Target)
+	target := cutTarget(few[:0], s, r.Search, r.Target)
 	keyed := Keyed{AcceptEncoding: AcceptEncoding(r.Header)}
 
 	size := target.size

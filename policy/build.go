@@ -88,6 +88,11 @@ func (c *compiler) plan(name string, n *node) *Plan {
 	} else if permanent := n.get("permanent"); permanent.isTrue() {
 		c.warn(permanent, `has no effect without "isolate": true`)
 	}
+	search := n.get("key").get("noVarySearch")
+	p.NoVarySearch = p.Edge && search.isTrue()
+	if search.isTrue() && p.Key.Query == keying.QueryNone {
+		c.warn(search, "has no effect, because no parameter is used at all")
+	}
 	if p.Edge {
 		p.Rules = buildRules(edge)
 		p.SliceBytes = int64(edge.get("sliceBytes").number(0))
@@ -239,6 +244,9 @@ func (c *compiler) key(n *node) *keying.Spec {
 		Headers: canonicalAll(n.get("headers")),
 		Device:  n.get("device").isTrue(),
 		Browser: n.get("browser").isTrue(),
+
+		// What a query is stored under depends on what the origin said last.
+		BaseIsPath: n.get("noVarySearch").isTrue(),
 	}
 	only, none, except := n.get("excludeAllQueryParametersExcept"), n.get("excludeAllQueryParameters"), n.get("excludeQueryParameters")
 	if !none.isTrue() {

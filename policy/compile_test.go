@@ -88,7 +88,7 @@ func checkProduct(t *testing.T, p *policy.Plan) {
 			`no cookie "session", no header "X-Preview", query "page", query "view" is "full"`,
 		BaseIsPath: true, // and permanent
 	}
-	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress || p.SliceBytes != 1<<20 {
+	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress || !p.NoVarySearch || p.SliceBytes != 1<<20 {
 		t.Errorf("product: %+v", p)
 	}
 	if !reflect.DeepEqual(p.Rules, wantRules) {
@@ -234,6 +234,9 @@ func TestWarnings(t *testing.T) {
 			"routes[1]: never matches, because routes[0] (line 1) takes all of its requests; put this route first",
 			`routes[1].permanent: has no effect without "isolate": true`,
 			`routes[1].permanent: has no effect, because "edge" is false`,
+		},
+		`, "defaults": {"key": {"noVarySearch": true}}, "routes": [{"name": "a", "key": {"excludeAllQueryParameters": true}}]`: {
+			"defaults.key.noVarySearch: has no effect, because no parameter is used at all",
 		},
 		`, "defaults": {"key": {"headers": ["user-agent"]}}, "routes": [{"name": "a"}]`: {
 			"defaults.key.headers[0]: nearly every client has a user-agent of its own; key.device and key.browser are coarser",

@@ -299,6 +299,7 @@ var keyShape = &shape{
 		entry("excludeQueryParameters", listOf("a list of parameter names", aParameter),
 			"Query parameters that are neither used nor forwarded."),
 		entry("sortQueryParameters", flag(false), "Sort query parameters by name, so that their order makes no difference."),
+		entry("noVarySearch", flag(false), "Obey the origin's No-Vary-Search: parameters of which it says that they make no difference are neither used nor forwarded."),
 		entry("cookies", listOf("a list of cookies", &shape{
 			what: "a cookie name or an object with name and partitions",
 			either: []*shape{

@@ -33,6 +33,9 @@ func (c *compiler) graphql(n *node, r *route, merged *node) {
 	} else if slices.Contains(named, "GET") {
 		c.wholeQuery(option, merged.get("key"), r.plan.Key)
 	}
+	if search := merged.get("key").get("noVarySearch"); search.isTrue() {
+		c.contradiction(search, option, "the parameters of GraphQL always make a difference")
+	}
 	for _, item := range merged.get("removeRequestHeaders").list() {
 		if name := canonical(item.value()); name == "Content-Type" || name == "Content-Encoding" {
 			c.contradiction(item, option, "without "+strings.ToLower(name)+" the origin may read another operation than was judged")

@@ -20,6 +20,10 @@ type Plan struct {
 	Key    *keying.Spec
 	Tags   []TagTemplate
 
+	// NoVarySearch lets the origin say which query parameters make no difference:
+	// key.noVarySearch.
+	NoVarySearch bool
+
 	GraphQL    bool  // of what the route's methods send, only GraphQL queries are cached
 	Compress   bool  // code identity bodies for clients that accept it
 	SliceBytes int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole

@@ -1,7 +1,7 @@
 // Package rfc9111 holds the stored response and every verdict on it: storable,
 // fresh, reusable, the stale windows, Vary, updates by 304, invalidation,
 // hop-by-hop fields, conditional and range requests, Cache-Status. RFC 9110, 9111,
-// 5861, 8246, 9211, 9213 and 9875 are cited at the lines they decide.
+// 5861, 8246, 9211, 9213 and 9875 and the draft of No-Vary-Search are cited at the lines they decide.
 //
 // What must always hold:
 //   - Every verdict is pure: values in, verdict out, inputs are not edited, and

@@ -41,7 +41,8 @@ func hopByHop(name string) bool {
 // could get an answer that a cache takes for another request's.
 var keptNames = []string{
 	"Age", "Authorization", "Cache-Control", "Cache-Groups", "Cache-Status", "Cache-Tag", "Cookie",
-	"Cdn-Cache-Control", "Date", "Etag", "Expires", "Forwarded", "Host", "Last-Modified", "Location", "Origin",
+	"Cdn-Cache-Control", "Date", "Etag", "Expires", "Forwarded", "Host", "Last-Modified", "Location",
+	"No-Vary-Search", "Origin",
 	"Pragma", "Range", "Referer", "Set-Cookie", "Surrogate-Control", "Surrogate-Key", "User-Agent", "Vary", "Via",
 	"Weir-Cache-Control", "Www-Authenticate",
 }

@@ -21,12 +21,13 @@ const (
 	sfInner   // an inner list, RFC 9651 3.1.1
 )
 
-// sfValue is the value of a list or dictionary member. Parameters and what is in
-// inner lists are checked and forgotten.
+// sfValue is the value of a list or dictionary member. Parameters are checked and
+// forgotten.
 type sfValue struct {
-	kind kind
-	n    int64  // sfInteger, or 1 for a true sfBoolean
-	text string // sfString, without escapes
+	kind  kind
+	n     int64     // sfInteger, or 1 for a true sfBoolean
+	text  string    // sfString, without escapes
+	items []sfValue // sfInner
 }
 
 // sfReader parses structured fields strictly: RFC 9651 4.2.
@@ -139,13 +140,14 @@ func (r *sfReader) member() sfValue {
 		r.parameters()
 		return v
 	}
+	inner := sfValue{kind: sfInner}
 	for !r.bad {
 		r.s = strings.TrimLeft(r.s, " ")
 		if r.take(')') {
 			r.parameters()
-			return sfValue{kind: sfInner}
+			return inner
 		}
-		r.item()
+		inner.items = append(inner.items, r.item())
 		r.parameters()
 		if r.s == "" || r.s[0] != ' ' && r.s[0] != ')' {
 			r.fail()
