@@ -68,8 +68,8 @@ func (e *editions) change(req *policy.Request, old, now edition) (first, restles
 	case known && now.seen.Sub(current.seen) < quickChange:
 		now.changes = current.changes
 	case !known && len(e.m) >= e.max:
-		for any := range e.m {
-			delete(e.m, any)
+		for one := range e.m {
+			delete(e.m, one)
 			break
 		}
 	}

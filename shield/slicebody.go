@@ -14,20 +14,20 @@ import (
 )
 
 // A sliceBody is a body that is read slice by slice, from its beginning or from
-// anywhere. It holds one slice at a time, and nothing of a slice but what streams
-// through: what is read again is looked up again.
+// anywhere. It holds one slice at a time, and of that nothing but what streams through:
+// what is read again is looked up again.
 type sliceBody struct {
 	s       *Shield
 	ctx     context.Context // of the client, and of all that is asked for it
 	cancel  context.CancelCauseFunc
-	req     *policy.Request
+	req     *policy.Request // for the whole
 	size    int64
 	version rfc9111.Version
 	wanted  []rfc9111.Range // what will be read
 
 	reading sync.Mutex // held while reading; guards what follows
-	seen    time.Time  // when the version was last known to be the origin's
 	pos     int64      // of Read
+	seen    time.Time  // when the version was last known to be the origin's
 	fetched int64      // the slice that was fetched ahead
 	err     error      // that ended it
 
@@ -44,30 +44,13 @@ type piece struct {
 	pos   int64 // in a body that cannot be read anywhere
 }
 
-// newSliceBody makes the body of a response of which ans, if it is not nil, is slice i.
-func (s *Shield) newSliceBody(ctx context.Context, req *policy.Request, i int64, ans *rfc9111.Answer) *sliceBody {
+func (s *Shield) newSliceBody(ctx context.Context, req *policy.Request, head *rfc9111.Response) *sliceBody {
 	own := *req
 	own.Interim = nil // they come before the head
-	b := &sliceBody{s: s, req: &own, fetched: -1}
+	b := &sliceBody{s: s, req: &own, size: head.Length, fetched: -1}
+	b.version, _ = head.Version() // what has none is not sliced
 	b.ctx, b.cancel = context.WithCancelCause(ctx)
-	if ans != nil {
-		b.version, _ = ans.Head.Version() // what has none is no slice
-		b.size = b.version.Size
-		b.piece = &piece{ans: ans, index: i}
-		b.noted(ans.Head)
-	}
 	return b
-}
-
-// noted remembers that the version was the origin's when head was answered.
-func (b *sliceBody) noted(head *rfc9111.Response) {
-	at := head.ResponseTime
-	if at.IsZero() { // it is for this client alone, and new
-		at = b.s.opts.Now()
-	}
-	if at.After(b.seen) {
-		b.seen = at
-	}
 }
 
 // Read is as in io.Reader.
@@ -94,17 +77,14 @@ func (b *sliceBody) ReadAt(p []byte, off int64) (n int, err error) {
 // Close ends reads that are under way.
 func (b *sliceBody) Close() error {
 	b.mu.Lock()
-	p := b.piece
-	b.piece, b.closed = nil, true
+	b.closed = true
 	b.mu.Unlock()
 	b.cancel(errBodyClosed)
-	if p != nil {
-		closeAnswer(p.ans)
-	}
+	b.drop()
 	return nil
 }
 
-// read returns what there is of the slice with the byte at off.
+// read returns some of what there is at off.
 func (b *sliceBody) read(p []byte, off int64) (int, error) {
 	switch {
 	case b.err != nil:
@@ -115,7 +95,7 @@ func (b *sliceBody) read(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	n, err := b.readSlice(p, off)
-	if err != nil && b.err == nil {
+	if err != nil {
 		b.err = err
 		b.s.counts.error(err)
 	}
@@ -123,33 +103,115 @@ func (b *sliceBody) read(p []byte, off int64) (int, error) {
 }
 
 func (b *sliceBody) readSlice(p []byte, off int64) (int, error) {
-	size := b.req.Plan.SliceBytes
-	i := off / size
-	if _, err := b.open(i); err != nil {
+	open, err := b.at(off)
+	if err != nil {
 		return 0, err
-	}
-	open := b.current()
-	if open == nil {
-		return 0, errBodyClosed
-	}
-	start := i * size
-	if off-start < open.pos { // that went by already
-		b.drop()
-		return b.readSlice(p, off)
 	}
 	if !open.begun {
 		open.begun = true
 		b.ahead(open)
 	}
-	end := min(start+size, b.size)
+	start := open.index * b.req.Plan.SliceBytes
+	end := start + open.ans.Head.Length
 	n, err := open.read(p[:min(int64(len(p)), end-off)], off-start)
 	switch {
-	case n > 0 && errors.Is(err, io.EOF):
+	case !errors.Is(err, io.EOF):
+	case n > 0:
 		err = nil
-	case errors.Is(err, io.EOF):
+	default:
 		err = fmt.Errorf("%w: slice ends at %d", ErrOriginTruncated, off)
 	}
 	return n, err
+}
+
+// at returns the slice with the byte at off, and opens it unless it is open and that byte
+// has not gone by.
+func (b *sliceBody) at(off int64) (*piece, error) {
+	size := b.req.Plan.SliceBytes
+	if p := b.current(); p != nil && p.index == off/size && p.pos <= off%size {
+		return p, nil
+	}
+	b.drop()
+	ans, err := b.same(off / size)
+	if err != nil {
+		return nil, err
+	}
+	if ans.Head.Parts == nil {
+		closeAnswer(ans)
+		return nil, fmt.Errorf("%w: status %d", ErrOriginFailed, ans.Head.Status)
+	}
+	b.hold(off/size, ans)
+	if p := b.current(); p != nil {
+		return p, nil
+	}
+	return nil, errBodyClosed
+}
+
+// same answers with slice i of the version that the body is of, or with an error status of
+// the origin. What is stored of an older version is replaced; when the origin has another
+// one, the body ends.
+func (b *sliceBody) same(i int64) (*rfc9111.Answer, error) {
+	for try := 0; ; try++ {
+		ans, err := b.s.slice(b.ctx, b.req, i)
+		got := edition{seen: b.s.opts.Now()}
+		switch {
+		case isUncuttable(err):
+		case err != nil:
+			return nil, err
+		case ans.Head.Parts == nil && ans.Head.Status >= 400 && !isGone(ans.Head.Status):
+			return ans, nil
+		default:
+			if got.version, _ = ans.Head.Version(); ans.Head.Parts != nil && got.version == b.version {
+				return ans, nil
+			}
+			closeAnswer(ans)
+			if at := ans.Head.ResponseTime; try == 0 && !at.IsZero() && !at.After(b.seen) {
+				b.s.forget(sliceOf(b.req, i).Keyed.Key, ans.Head.Selection)
+				continue
+			}
+		}
+		b.s.changed(b.req, edition{version: b.version, seen: b.seen}, got)
+		return nil, fmt.Errorf("%w: at slice %d", ErrChanged, i)
+	}
+}
+
+// hold makes ans, which is slice i, the open slice, unless the body is closed.
+func (b *sliceBody) hold(i int64, ans *rfc9111.Answer) {
+	at := ans.Head.ResponseTime
+	if at.IsZero() { // it is for this client alone, and new
+		at = b.s.opts.Now()
+	}
+	if at.After(b.seen) {
+		b.seen = at
+	}
+	b.mu.Lock()
+	was := b.piece
+	if b.closed {
+		was = &piece{ans: ans}
+	} else {
+		b.piece = &piece{ans: ans, index: i}
+	}
+	b.mu.Unlock()
+	if was != nil {
+		closeAnswer(was.ans)
+	}
+}
+
+// drop gives up the open slice.
+func (b *sliceBody) drop() {
+	b.mu.Lock()
+	was := b.piece
+	b.piece = nil
+	b.mu.Unlock()
+	if was != nil {
+		closeAnswer(was.ans)
+	}
+}
+
+func (b *sliceBody) current() *piece {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.piece
 }
 
 // ahead has the next slice fetched while p is read, if p had to be fetched itself and the
@@ -172,7 +234,7 @@ func (b *sliceBody) ahead(p *piece) {
 	obj, v := b.s.find(next)
 	closeObject(obj)
 	if v.Reuse == rfc9111.ReuseValidate {
-		b.fetched = p.index + 1
+		b.fetched = next.Slice.Start / next.Slice.Length
 		b.s.Refresh(next)
 	}
 }
@@ -195,75 +257,6 @@ func (b *sliceBody) permitted() bool {
 		}
 	}
 	return true
-}
-
-func (b *sliceBody) current() *piece {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.piece
-}
-
-// drop gives up the open slice.
-func (b *sliceBody) drop() {
-	b.mu.Lock()
-	p := b.piece
-	b.piece = nil
-	b.mu.Unlock()
-	if p != nil {
-		closeAnswer(p.ans)
-	}
-}
-
-// open opens slice i unless it is open, and tells how it was had.
-func (b *sliceBody) open(i int64) (rfc9111.Decision, error) {
-	if p := b.current(); p != nil && p.index == i {
-		return p.ans.Decision, nil
-	}
-	b.drop()
-	ans, err := b.same(i)
-	if err != nil {
-		return rfc9111.Decision{}, err
-	}
-	b.noted(ans.Head)
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		closeAnswer(ans)
-		return rfc9111.Decision{}, errBodyClosed
-	}
-	b.piece = &piece{ans: ans, index: i}
-	b.mu.Unlock()
-	return ans.Decision, nil
-}
-
-// same answers with slice i of the version that the body is of. What is stored of an
-// older one is replaced; when the origin has another one, the body ends.
-func (b *sliceBody) same(i int64) (*rfc9111.Answer, error) {
-	for try := 0; ; try++ {
-		ans, err := b.s.slice(b.ctx, b.req, i)
-		got := edition{seen: b.s.opts.Now()}
-		switch {
-		case isUncuttable(err):
-		case err != nil:
-			return nil, err
-		case ans.Head.Parts != nil:
-			if got.version, _ = ans.Head.Version(); got.version == b.version {
-				return ans, nil
-			}
-			closeAnswer(ans)
-			if at := ans.Head.ResponseTime; !at.IsZero() && !at.After(b.seen) && try == 0 {
-				b.s.forget(sliceOf(b.req, i).Keyed.Key, ans.Head.Selection)
-				continue
-			}
-		default:
-			closeAnswer(ans)
-			if status := ans.Head.Status; status >= 400 && !isGone(status) {
-				return nil, fmt.Errorf("%w: status %d", ErrOriginFailed, status)
-			}
-		}
-		b.s.changed(b.req, edition{version: b.version, seen: b.seen}, got)
-		return nil, fmt.Errorf("%w: at slice %d", ErrChanged, i)
-	}
 }
 
 // read reads from off of the slice on.

@@ -1,7 +1,6 @@
 package shield
 
 import (
-	"errors"
 	"net/http"
 
 	"weir/policy"
@@ -88,9 +87,4 @@ func (t *flights) unslice(f *flight, known []rfc9111.Selection) bool {
 		t.listLocked(f)
 	}
 	return true
-}
-
-// isUncuttable says whether a slice cannot be had as things are at the origin.
-func isUncuttable(err error) bool {
-	return errors.Is(err, errWhole) || errors.Is(err, errUncut) || errors.Is(err, errBeyond)
 }

@@ -22,6 +22,10 @@ var (
 	errBeyond = errors.New("shield: the response ends before the slice")
 )
 
+func isUncuttable(err error) bool {
+	return errors.Is(err, errWhole) || errors.Is(err, errUncut) || errors.Is(err, errBeyond)
+}
+
 // sliceable says whether req may be answered through slices: not when it would be
 // passed, not while its response is known to be whole or uncacheable, and not while
 // nothing of it would be stored.
@@ -123,25 +127,33 @@ func (s *Shield) startSliced(ctx context.Context, req *policy.Request) (*rfc9111
 	if err != nil || ans.Head.Parts == nil {
 		return ans, err
 	}
-	head := *ans.Head
-	head.Length, head.Parts = ans.Head.Parts.Size, nil
-	b := s.newSliceBody(ctx, req, i, ans)
-	b.wanted = wanted(req, &head)
+	head := ofWhole(ans.Head)
+	b := s.newSliceBody(ctx, req, head)
+	b.wanted = wanted(req, head)
+	b.hold(i, ans)
 	decision := ans.Decision
-	if len(b.wanted) > 0 {
-		d, err := b.open(b.wanted[0].Start / req.Plan.SliceBytes)
-		if err != nil {
+	if len(b.wanted) > 0 && b.wanted[0].Start/req.Plan.SliceBytes != i {
+		first := b.wanted[0].Start / req.Plan.SliceBytes
+		if ans, err = b.same(first); err != nil || ans.Head.Parts == nil {
 			_ = b.Close()
-			return nil, err
+			return ans, err
 		}
-		decision = worse(decision, d)
+		b.hold(first, ans)
+		decision = worse(decision, ans.Decision)
 	}
 	if !b.permitted() {
 		_ = b.Close()
 		return nil, ErrOnlyIfCached
 	}
 	s.counts.sliced.Add(1)
-	return &rfc9111.Answer{Head: &head, Body: b, At: b, Decision: decision}, nil
+	return &rfc9111.Answer{Head: head, Body: b, At: b, Decision: decision}, nil
+}
+
+// ofWhole is the head of the response that slice is one of.
+func ofWhole(slice *rfc9111.Response) *rfc9111.Response {
+	head := *slice
+	head.Length, head.Parts = slice.Parts.Size, nil
+	return &head
 }
 
 // endsBefore says whether the first slice is stored and tells that there is no slice i. It
@@ -221,11 +233,10 @@ func (s *Shield) sliceHead(ctx context.Context, req *policy.Request) *rfc9111.An
 		return nil
 	}
 	s.counts.hits.Add(1)
-	head := *stored
-	head.Length, head.Parts = stored.Parts.Size, nil
+	head := ofWhole(stored)
 	d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
-	b := s.newSliceBody(ctx, req, 0, nil)
-	return &rfc9111.Answer{Head: &head, Body: b, At: b, Decision: s.withTTL(d, &head)}
+	b := s.newSliceBody(ctx, req, head)
+	return &rfc9111.Answer{Head: head, Body: b, At: b, Decision: s.withTTL(d, head)}
 }
 
 // changed notes that the origin has another version than old, of which an answer was

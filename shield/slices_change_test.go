@@ -245,6 +245,56 @@ func TestSlicesWhenTheOriginFails(t *testing.T) {
 	})
 }
 
+// An error status before the head is the answer, whichever slice it is for.
+func TestErrorForTheSliceWithTheFirstByte(t *testing.T) {
+	s, a := startArchive(t, 4*sliceSize, options{})
+	s.getRange("/", "bytes=0-0")
+	s.origin.answer(always(503, "down"))
+	if r := s.get("/", "Range", "bytes=-1"); r.status != 503 || r.body != "down" || r.decision.Use != rfc9111.Miss {
+		t.Errorf("status %d, %q, %v", r.status, r.body, r.err)
+	}
+	s.origin.answer(a.answer)
+	s.getRange("/", "bytes=-1").want(t, string(a.content(1)[4*sliceSize-1:]), rfc9111.Miss, rfc9111.StatusOK)
+}
+
+// A response that can no longer be had in slices in the middle of an answer ends it, and
+// the next one is what the origin has by then.
+func TestSlicesThatEndInTheMiddle(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*http.Request, *http.Response)
+		status int
+	}{
+		"gone": {func(_ *http.Request, resp *http.Response) { *resp = *respond(404, "gone") }, 404},
+		"short": {func(_ *http.Request, resp *http.Response) {
+			*resp = *respond(416, "", "Content-Range", "bytes */5")
+		}, 0},
+		"private":      {func(_ *http.Request, resp *http.Response) { resp.Header.Set("Cache-Control", "private") }, 200},
+		"no validator": {func(_ *http.Request, resp *http.Response) { resp.Header.Del("Etag") }, 200},
+		"not by range": {func(_ *http.Request, resp *http.Response) {
+			*resp = *respond(200, "all", "Cache-Control", cacheable, "Etag", tagOf(1))
+		}, 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a := startArchive(t, 4*sliceSize, options{})
+				s.getRange("/", "bytes=0-100000")
+				time.Sleep(time.Second)
+				a.change = c.change
+				r := s.get("/")
+				if !errors.Is(r.err, shield.ErrChanged) || r.body != string(a.content(1)[:2*sliceSize]) {
+					t.Errorf("%d bytes, %v", len(r.body), r.err)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if r = s.get("/"); r.err != nil || c.status != 0 && r.status != c.status || len(r.body) == 2*sliceSize {
+					t.Errorf("then: status %d, %d bytes, %v", r.status, len(r.body), r.err)
+				}
+				s.close()
+			})
+		})
+	}
+}
+
 // A purge of the URL is one of all its slices.
 func TestPurgeOfSlices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
