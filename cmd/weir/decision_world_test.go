@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ type world struct {
 	mood  atomic.Value // string: "well" or how the origin fails
 	gate  chan struct{}
 	asked atomic.Int64
+
+	beside sync.WaitGroup // another client
 }
 
 const worldPolicy = `{
@@ -78,6 +81,7 @@ func (w *world) serve() {
 		_ = server.Serve(api.Guard(listener, api.GuardOptions{Region: "fra", Refused: w.node.door.Refused}))
 	}()
 	w.t.Cleanup(func() {
+		w.beside.Wait()
 		_ = server.Close()
 		<-served
 		if err := w.node.close(context.Background()); err != nil {
@@ -181,7 +185,7 @@ func (w *world) do(step string, request []string) {
 		w.node.use(w.table(`, "deployment": "` + rest + `", "isolate": true, "deploymentSettleSeconds": 60`))
 	case "beside": // another client asks the same and the origin takes its time
 		w.mood.Store("gated")
-		go w.send(request[0], request[1:])
+		w.beside.Go(func() { w.send(request[0], request[1:]) })
 		eventually(w.t, "one waits", func() bool { return w.asked.Load() == 1 })
 		go func() {
 			defer close(w.gate)
