@@ -40,6 +40,11 @@ func (out *outcome) cut(h http.Header, ans *rfc9111.Answer) error {
 	return nil
 }
 
+// within says whether an answer that is made of parts has what out needs of it.
+func (out *outcome) within(parts *rfc9111.Parts) bool {
+	return parts == nil || len(out.ranges) == 1 && parts.Covers(out.ranges[0])
+}
+
 func seekable(ans *rfc9111.Answer) bool { return ans.Body == nil || ans.At != nil }
 
 func ascending(ranges []rfc9111.Range) bool {

@@ -157,3 +157,54 @@ func TestRangesOutOfOrder(t *testing.T) {
 		t.Errorf("from a stream: %q", got)
 	}
 }
+
+// An answer that is made of parts is cut where it has what is asked for, and never beyond.
+func TestPartsOfAnAnswer(t *testing.T) {
+	const whole, held = "0123456789", "1256" // 1-2 and 5-6
+	sources := map[string]func() *rfc9111.Answer{
+		"memory": func() *rfc9111.Answer { return stored(held) },
+		"disk":   func() *rfc9111.Answer { return at([]byte(held)) },
+		"stream": func() *rfc9111.Answer { return streamed(io.NopCloser(strings.NewReader(held)), 4) },
+	}
+	for name, source := range sources {
+		t.Run(name, func(t *testing.T) {
+			door := newDoor(t, always(func() *rfc9111.Answer {
+				ans := source()
+				ans.Head.Parts = &rfc9111.Parts{Size: 10, Held: []rfc9111.Range{{Start: 1, Length: 2}, {Start: 5, Length: 2}}}
+				return ans
+			}), "", api.DoorOptions{})
+			for first := range 11 {
+				for last := first; last < 12; last++ {
+					resp := ask(t, door, "GET /", fmt.Sprintf("Range: bytes=%d-%d", first, last))
+					got, _ := io.ReadAll(resp.Body)
+					switch {
+					case first >= 10:
+						if resp.StatusCode != 416 || resp.Header.Get("Content-Range") != "bytes */10" {
+							t.Errorf("%d-%d: %d %v", first, last, resp.StatusCode, resp.Header)
+						}
+					case first >= 1 && last <= 2, first >= 5 && last <= 6:
+						if resp.StatusCode != 206 || string(got) != whole[first:last+1] || resp.Header.Get("Content-Range") != fmt.Sprintf("bytes %d-%d/10", first, last) {
+							t.Errorf("%d-%d: %d %q %v", first, last, resp.StatusCode, got, resp.Header)
+						}
+					default:
+						if resp.StatusCode != 500 {
+							t.Errorf("%d-%d: %d %q", first, last, resp.StatusCode, got)
+						}
+					}
+				}
+			}
+			if resp := ask(t, door, "HEAD /"); resp.StatusCode != 200 || resp.Header.Get("Content-Length") != "10" {
+				t.Errorf("HEAD: %d %v", resp.StatusCode, resp.Header)
+			}
+			for _, field := range []string{"", "Range: bytes=1-1,5-5", "Range: bytes=x"} {
+				lines := []string{"GET /"}
+				if field != "" {
+					lines = append(lines, field)
+				}
+				if resp := ask(t, door, lines...); resp.StatusCode != 500 {
+					t.Errorf("%q: %d", field, resp.StatusCode)
+				}
+			}
+		})
+	}
+}

@@ -98,6 +98,9 @@ func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
 	if out.status == http.StatusResetContent { // RFC 9110 15.3.6: never with content
 		out.length, out.hasBody = 0, false
 	}
+	if out.hasBody && !out.within(ans.Head.Parts) {
+		return out, errNotHeld
+	}
 	return out, nil
 }
 
@@ -110,7 +113,11 @@ func unsureOfCoding(req *policy.Request, ans *rfc9111.Answer) bool {
 		req.Plan.Compress && req.Keyed.AcceptEncoding != "" && ans.Head.Header["Content-Encoding"] == nil
 }
 
+// bodyLength is that of the whole representation.
 func bodyLength(ans *rfc9111.Answer) int64 {
+	if parts := ans.Head.Parts; parts != nil {
+		return parts.Size
+	}
 	if ans.Body == nil {
 		return int64(len(ans.Bytes))
 	}
@@ -248,8 +255,11 @@ func restricted(h http.Header) bool {
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// errShort and errLong are a body that is not as long as its head said.
+// errShort and errLong are a body that is not as long as its head said, errNotHeld an
+// answer with less than its request is for.
 var (
+	errNotHeld = errors.New("answer lacks bytes that were asked for")
+
 	errShort = errors.New("body ended before its length")
 	errLong  = errors.New("body is longer than its length")
 )

@@ -55,6 +55,9 @@ type source struct {
 }
 
 func (s *source) section(r rfc9111.Range) (io.Reader, error) {
+	if parts := s.ans.Head.Parts; parts != nil {
+		r.Start = parts.Below(r.Start)
+	}
 	switch {
 	case s.ans.Body == nil:
 		return bytes.NewReader(s.ans.Bytes[r.Start : r.Start+r.Length]), nil

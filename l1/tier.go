@@ -162,6 +162,8 @@ func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Ans
 func (t *Tier) keeps(below *rfc9111.Answer) bool {
 	d := &below.Decision
 	switch {
+	case below.Head.Parts != nil, below.Head.Status == http.StatusPartialContent:
+		return false
 	case d.Stored, d.Use == rfc9111.Miss && d.Status == rfc9111.StatusOK: // the latter when only the tier below has no room
 		return below.At == nil && below.Head.Length <= t.opts.MaxObject
 	case d.Use == rfc9111.Hit, d.Use == rfc9111.Stale:

@@ -96,6 +96,7 @@ func (c *compiler) plan(name string, n *node) *Plan {
 	if p.Edge {
 		p.Rules = buildRules(edge)
 		p.SliceBytes = int64(edge.get("sliceBytes").number(0))
+		p.StorePartial = edge.get("storePartial").isTrue()
 	}
 	set := n.get("setResponseHeaders")
 	p.SetResponseHeaders = memoized(c.headers, set, buildHeaders)

@@ -88,7 +88,7 @@ func checkProduct(t *testing.T, p *policy.Plan) {
 			`no cookie "session", no header "X-Preview", query "page", query "view" is "full"`,
 		BaseIsPath: true, // and permanent
 	}
-	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress || !p.NoVarySearch || p.SliceBytes != 1<<20 {
+	if !p.Edge || p.Origin != "shop" || p.Split != nil || p.Compress || !p.NoVarySearch || p.SliceBytes != 1<<20 || !p.StorePartial {
 		t.Errorf("product: %+v", p)
 	}
 	if !reflect.DeepEqual(p.Rules, wantRules) {
@@ -119,13 +119,13 @@ func checkOthers(t *testing.T, checkout, graphql, admin, defaults *policy.Plan) 
 	if !slices.Equal(graphql.Rules.Methods, []string{"POST"}) || *graphql.Rules.Lifetime != 30*time.Second || !graphql.Compress || !graphql.GraphQL {
 		t.Errorf("graphql: %+v", graphql)
 	}
-	if admin.Edge || !reflect.DeepEqual(admin.Rules, rfc9111.Rules{}) {
+	if admin.Edge || admin.StorePartial || !reflect.DeepEqual(admin.Rules, rfc9111.Rules{}) {
 		t.Errorf("admin: %+v", admin)
 	}
 	if key := (keying.Spec{Query: keying.QueryExcept, Names: []string{"utm_source", "utm_campaign"}, BaseIsPath: true, Deployment: "v42"}); !reflect.DeepEqual(*defaults.Key, key) || !defaults.Isolated() {
 		t.Errorf("defaults' key: %+v", defaults.Key)
 	}
-	if !defaults.Edge || defaults.SliceBytes != 0 || defaults.Rules.StatusLifetimes[503] != 500*time.Millisecond || defaults.Key.Query != keying.QueryExcept || *defaults.BrowserMaxAge != 0 {
+	if !defaults.Edge || defaults.SliceBytes != 0 || defaults.StorePartial || defaults.Rules.StatusLifetimes[503] != 500*time.Millisecond || defaults.Key.Query != keying.QueryExcept || *defaults.BrowserMaxAge != 0 {
 		t.Errorf("defaults: %+v", defaults)
 	}
 }

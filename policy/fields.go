@@ -276,6 +276,7 @@ var edgeShape = &shape{
 			entry("ignoreRequestDirectives", flag(false), "Ignore a client's Cache-Control and Pragma."),
 			entry("sliceBytes", numberOf("a whole number of bytes from 65536 to 1073741824", 64<<10, 1<<30, nil),
 				"Fetch and store long bodies in slices of so many bytes, each when a client first needs it. For origins that serve ranges and have strong validators; other responses are fetched whole, and so are bodies of more than 262144 slices."),
+			entry("storePartial", flag(false), "Fetch a single range that a client asks for alone, not the whole response, and keep the parts of up to 16 MiB in all. Parts with a strong validator are put together, and completed when a client wants the whole."),
 		}},
 	},
 }

@@ -24,9 +24,10 @@ type Plan struct {
 	// key.noVarySearch.
 	NoVarySearch bool
 
-	GraphQL    bool  // of what the route's methods send, only GraphQL queries are cached
-	Compress   bool  // code identity bodies for clients that accept it
-	SliceBytes int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole
+	GraphQL      bool  // of what the route's methods send, only GraphQL queries are cached
+	Compress     bool  // code identity bodies for clients that accept it
+	SliceBytes   int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole
+	StorePartial bool  // edge.storePartial: ask for a range alone, and keep what came
 
 	BrowserMaxAge         *time.Duration    // browser.maxAgeSeconds: cache-control towards the client, whole seconds
 	ServiceWorkerMaxAge   *time.Duration    // browser.serviceWorkerSeconds: x-sw-cache-control, whole seconds

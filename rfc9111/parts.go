@@ -91,28 +91,23 @@ func (p Parts) Missing() []Range {
 }
 
 // Completion returns the header of the one request that completes p: h without the
-// client's own conditions, with Range for all that is missing and If-Range with the
-// strong validator of stored, whose parts p are. A representation that has changed then
-// comes whole, RFC 9110 13.1.5. ok is false when there is no such request: nothing is
-// held or missing, too much is, or nothing strong tells versions apart, RFC 9110 15.3.7.3.
+// client's own conditions, with Range from the first byte that is missing to the last, and
+// If-Range with the strong validator of stored, whose parts p are. A representation that
+// has changed then comes whole, RFC 9110 13.1.5. ok is false when there is no such
+// request: nothing is held or missing, or nothing strong tells versions apart, RFC 9110
+// 15.3.7.3.
 func (p Parts) Completion(h http.Header, stored *Response) (out http.Header, ok bool) {
 	missing := p.Missing()
 	validator := strongValidator(stored)
-	if len(p.Held) == 0 || len(missing) == 0 || len(missing) > MaxRanges || validator == "" {
+	if len(p.Held) == 0 || len(missing) == 0 || validator == "" {
 		return nil, false
 	}
-	field := []byte("bytes=")
-	for i, r := range missing {
-		if i > 0 {
-			field = append(field, ',')
-		}
-		field = append(strconv.AppendInt(field, r.Start, 10), '-')
-		if r.Length >= 0 && r.Start+r.Length != p.Size {
-			field = strconv.AppendInt(field, r.Start+r.Length-1, 10)
-		}
+	field := "bytes=" + strconv.FormatInt(missing[0].Start, 10) + "-"
+	if last := missing[len(missing)-1]; last.Length >= 0 && last.Start+last.Length != p.Size {
+		field += strconv.FormatInt(last.Start+last.Length-1, 10)
 	}
 	out = Conditional(h, nil)
-	out["Range"] = []string{string(field)}
+	out["Range"] = []string{field}
 	out["If-Range"] = []string{validator}
 	return out, true
 }
@@ -155,15 +150,18 @@ func StorablePart(req Request, resp *Response, rules *Rules) (s Storability, hea
 // 206 with one part, RFC 9111 3.4; ok is false unless both have one and the same strong
 // validator. The part's fields count, besides those about that part alone.
 func Combine(req Request, stored, part *Response, rules *Rules) (combined *Response, ok bool) {
-	own, coding := strongValidator(stored), part.Header["Content-Encoding"]
-	if part.Status != 206 || len(part.Header["Content-Range"]) != 1 || own == "" || own != strongValidator(part) {
+	rules = rules.orZero()
+	own := strongValidator(stored)
+	switch {
+	case part.Status != 206 || len(part.Header["Content-Range"]) != 1 || own == "" || own != strongValidator(part):
 		return nil, false
-	}
-	// A 206 may leave out what the asker has already, RFC 9110 15.3.7.
-	if len(coding) > 0 && !slices.Equal(coding, stored.Header["Content-Encoding"]) {
+	case !slices.Equal(part.Header["Content-Encoding"], stored.Header["Content-Encoding"]):
+		// Some servers code whole responses on the fly and parts never, under one tag.
 		return nil, false
+	case Personal(part.Header, rules):
+		return nil, false // what comes with it is for one client
 	}
-	return updated(req, stored, part, rules.orZero())
+	return updated(req, stored, part, rules)
 }
 
 // Resumption returns the header that asks for stored from its byte at on, after a body
@@ -201,6 +199,5 @@ func Resumes(req Request, stored, part *Response, rules *Rules) (r Range, size i
 	if !ok || size < 0 || part.Length >= 0 && part.Length != r.Length {
 		return Range{}, 0, false
 	}
-	// Some servers code whole responses on the fly and parts never, under one tag.
-	return r, size, slices.Equal(part.Header["Content-Encoding"], stored.Header["Content-Encoding"])
+	return r, size, true
 }

@@ -117,10 +117,6 @@ func TestPartsRefuse(t *testing.T) {
 func TestCompletion(t *testing.T) {
 	parts := func(size int64, held ...rfc9111.Range) rfc9111.Parts { return rfc9111.Parts{Size: size, Held: held} }
 	from := func(start, length int64) rfc9111.Range { return rfc9111.Range{Start: start, Length: length} }
-	var scattered []rfc9111.Range
-	for i := range int64(9) {
-		scattered = append(scattered, from(2*i+1, 1))
-	}
 	tag := []string{`Etag: "a"`}
 	tests := []struct {
 		name      string
@@ -131,7 +127,8 @@ func TestCompletion(t *testing.T) {
 	}{
 		{"the rest", parts(10, from(0, 5)), tag, "bytes=5-", `"a"`},
 		{"the beginning", parts(10, from(5, 5)), tag, "bytes=0-4", `"a"`},
-		{"both ends", parts(10, from(4, 2)), tag, "bytes=0-3,6-", `"a"`},
+		{"both ends", parts(10, from(4, 2)), tag, "bytes=0-", `"a"`},
+		{"several gaps", parts(10, from(0, 1), from(4, 2), from(8, 2)), tag, "bytes=1-7", `"a"`},
 		{"the middle", parts(10, from(0, 4), from(6, 4)), tag, "bytes=4-5", `"a"`},
 		{"the rest of what has no known end", parts(-1, from(0, 5)), tag, "bytes=5-", `"a"`},
 		{"by date", parts(10, from(0, 5)), []string{"Last-Modified: " + date(-time.Hour)}, "bytes=5-", date(-time.Hour)},
@@ -142,7 +139,6 @@ func TestCompletion(t *testing.T) {
 		{"no validator", parts(10, from(0, 5)), nil, "", ""},
 		{"nothing held", parts(10), tag, "", ""},
 		{"nothing missing", parts(10, from(0, 10)), tag, "", ""},
-		{"too much missing", parts(20, scattered...), tag, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -219,8 +215,10 @@ func TestCombine(t *testing.T) {
 		{"no validator", nil, 206, nil, false},
 		{"same old date", []string{"Last-Modified: " + date(-time.Hour)}, 206, []string{"Last-Modified: " + date(-time.Hour)}, true},
 		{"same new date", []string{"Last-Modified: " + date(0)}, 206, []string{"Last-Modified: " + date(0)}, false},
-		{"coding left out", []string{`Etag: "a"`, "Content-Encoding: gzip"}, 206, []string{`Etag: "a"`}, true},
+		{"same coding", []string{`Etag: "a"`, "Content-Encoding: gzip"}, 206, []string{`Etag: "a"`, "Content-Encoding: gzip"}, true},
+		{"coding left out", []string{`Etag: "a"`, "Content-Encoding: gzip"}, 206, []string{`Etag: "a"`}, false},
 		{"other coding", []string{`Etag: "a"`, "Content-Encoding: gzip"}, 206, []string{`Etag: "a"`, "Content-Encoding: br"}, false},
+		{"with a cookie", []string{`Etag: "a"`}, 206, []string{`Etag: "a"`, "Set-Cookie: a=1"}, false},
 		{"now private", []string{`Etag: "a"`}, 206, []string{`Etag: "a"`, "Cache-Control: private"}, false},
 		{"all of it", []string{`Etag: "a"`}, 200, []string{`Etag: "a"`}, false},
 	}

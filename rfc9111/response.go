@@ -59,6 +59,9 @@ type Rules struct {
 // streams it otherwise and must be closed, early or not, which harms nobody else
 // who reads the same flight. A Body error other than io.EOF means that the rest
 // is lost and the client's connection must be aborted.
+//
+// When Head has Parts, the body is what they say is held, and positions in it are as
+// [Parts.Below] has them; it is there only for requests of which [Suffices] is true.
 type Answer struct {
 	Head  *Response
 	Bytes []byte

@@ -48,6 +48,14 @@
 // by its time. What has no strong validator or does not come in slices is fetched whole
 // under the main key, and what is stored whole stays whole.
 //
+// What is fetched for a range. A request for a range waits for the whole, which is
+// fetched once and serves every range of it. Where the route says storePartial, a single
+// range of what is not stored is fetched alone, in a flight of its own, and kept with the
+// parts of the same version as one object beside the key's. An answer is made of them
+// only if they have every byte that it needs. A request for the whole asks for what lies
+// between the first and the last byte that are missing, if a strong validator tells
+// versions apart, and becomes the whole.
+//
 // What origins are told about clients. A request that is passed carries its
 // client's address in X-Forwarded-For. A request of a flight does not: its answer
 // is for everybody, and an origin that answers by address would be cached wrongly. A

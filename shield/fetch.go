@@ -36,12 +36,17 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 	case req.Method == http.MethodHead:
 		return s.fetchHead(ctx, req)
 	}
-	k := ticket{req: req}
+	k := ticket{req: req, part: partOf(req)}
 	var learned []rfc9111.Selection
 	for round := range maxRounds {
 		obj, verdict := s.find(req)
 		if obj == nil && round == 0 && s.sliceable(req) {
 			if ans, err := s.fetchSliced(ctx, req); !errors.Is(err, errWhole) {
+				return ans, err
+			}
+		}
+		if obj == nil {
+			if ans, err := s.fromParts(ctx, req); ans != nil || err != nil {
 				return ans, err
 			}
 		}
@@ -64,6 +69,9 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		if k.alone && hasOwnTerms(req.Header) {
 			return s.passAlone(ctx, req, verdict, k.detail)
 		}
+		if k.alone || obj != nil {
+			k.part = ""
+		}
 		k.known = append(s.varies(req), learned...)
 		ans, again, err := s.ride(ctx, k)
 		if again == nil {
@@ -71,6 +79,9 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		}
 		learned = append(learned, again.learned...)
 		k.alone = k.alone || again.alone
+		if again.whole {
+			k.part = ""
+		}
 	}
 	return nil, fmt.Errorf("%w: no flight had an answer for the request", ErrOverloaded)
 }
@@ -205,6 +216,7 @@ func (s *Shield) withTTL(d rfc9111.Decision, head *rfc9111.Response) rfc9111.Dec
 // another says how a request has to go on.
 type another struct {
 	alone   bool
+	whole   bool // a part is not enough
 	learned []rfc9111.Selection
 }
 
@@ -250,6 +262,14 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 		s.flights.leave(st)
 		return nil, &another{}, nil
 	}
+	switch {
+	case req.Whole == nil && out.kind != passing && !rfc9111.Suffices(verdictRequest(req), out.head):
+		s.flights.leave(st)
+		return nil, &another{whole: true}, nil
+	case ranged(out.head.Status) && req.Header["If-Range"] != nil:
+		s.flights.leave(st) // the origin was not asked so
+		return nil, &another{alone: true}, nil
+	}
 	d := out.decision
 	if !st.leader {
 		d.Collapsed = true
@@ -265,6 +285,11 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	default:
 		return s.arriveSharing(req, st, s.withTTL(d, out.head)), nil, nil
 	}
+}
+
+// ranged says whether a status answers a Range.
+func ranged(status int) bool {
+	return status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable
 }
 
 func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) (*rfc9111.Answer, *another, error) {

@@ -65,7 +65,8 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 // nobody fetches the same for those who came after one, and it is known to be the right
 // deployment's.
 func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
-	return !f.overtaken && !f.req.Settling && !s.purges.Purged(f.key, head)
+	return !f.overtaken && !f.req.Settling && !s.purges.Purged(f.key, head) &&
+		(f.parts == nil || !s.purgedSince(f.key, f.parts.Response(), f.epoch))
 }
 
 func isGone(status int) bool { return status == http.StatusNotFound || status == http.StatusGone }
@@ -74,6 +75,14 @@ func (s *Shield) tooLong(n int64) bool { return s.store != nil && n > s.store.Ma
 
 // letGo releases everybody but the leader.
 func (s *Shield) letGo(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
+	if f.joined() != nil { // the reply is only what was missing
+		var err error
+		if head, err = s.askForAll(f); err != nil {
+			s.flights.settle(f, outcome{kind: failed, err: err})
+			return
+		}
+		d.ForwardStatus = 0
+	}
 	f.reply.body.endless(head.Header.Get("Content-Type"))
 	s.flights.settle(f, outcome{kind: passing, head: passedOn(head), decision: d, trailer: f.reply.trailer})
 }
@@ -135,7 +144,7 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 		d.Status = rfc9111.StatusDeployment
 	}
 	f.body.begin(w, head.Length, s.opts.MemoryObject)
-	if !s.flights.settle(f, outcome{kind: sharing, head: head, own: f.own, asked: true, decision: d, trailer: f.reply.trailer}) {
+	if !s.flights.settle(f, outcome{kind: sharing, head: head, was: f.joined(), own: f.own, asked: true, decision: d, trailer: f.reply.trailer}) {
 		return // it overran; what was begun is freed when it drains
 	}
 	tail, err := s.copyBody(f, newSupply(s, f, head), w, head.Length)
@@ -245,6 +254,8 @@ func (s *Shield) keep(f *flight, head *rfc9111.Response, storing bool) {
 	if err := f.body.spill.commit(head, func() Object { return s.reopen(f, head) }); err != nil {
 		s.counts.notStored.Add(1)
 		s.report(fmt.Errorf("%w: commit: %w", ErrStore, err))
+	} else if f.req.Plan.StorePartial && f.req.Whole == nil {
+		s.forgetParts(f.req, head)
 	}
 }
 

@@ -21,8 +21,9 @@ import (
 //
 // A flight is listed while newcomers may join it. Everyone in it holds a seat.
 type flight struct {
-	key    keying.Key
-	req    *policy.Request // the request that is forwarded; read by its function, or with flights.mu
+	key    keying.Key      // read by its function, or with flights.mu
+	req    *policy.Request // the request that is forwarded; likewise
+	part   string          // the range that it is for, "" for the whole; read by its function
 	asked  http.Header     // of the request that began it
 	epoch  uint64          // of the durable purges, noted before anything is asked
 	began  uint64          // of all purges in force: those who come after a later one do not join
@@ -40,6 +41,9 @@ type flight struct {
 	// The function's own until it has ended; what is left then goes when the flight
 	// drains.
 	stored    Object            // what is to be validated, or answered with
+	parts     Object            // what an answer to a range is put together with
+	ranged    http.Header       // the range that is asked for, nil for the whole
+	rest      rfc9111.Range     // of a whole of which parts has the rest: what reply has
 	reply     *reply            // of the origin
 	own       *rfc9111.Response // head for the leader, whom the origin answered
 	overtaken bool              // another one fetches the same for those who came later: nothing is stored
@@ -71,7 +75,7 @@ type outcome struct {
 	kind     outcomeKind
 	err      error
 	head     *rfc9111.Response
-	was      *rfc9111.Response // the head of the object before it was validated
+	was      *rfc9111.Response // the head of the object before it was validated, or of the parts that are in it
 	own      *rfc9111.Response // head for the leader, with fields that are for nobody else; nil: no such
 	whole    []byte            // of an object in memory
 	held     Object            // of one that is not: the flight's stored
@@ -140,9 +144,17 @@ func newFlights(opts *Options, purges *Purges) *flights {
 // ticket is what a client joins with.
 type ticket struct {
 	req    *policy.Request
+	part   string              // the range that is enough, "" for the whole
 	known  []rfc9111.Selection // selections by which the key's variants are told apart
 	alone  bool                // waits for nobody
 	detail string              // why
+}
+
+func (k *ticket) key() keying.Key {
+	if k.part != "" {
+		return k.req.Keyed.Key.Part(k.part)
+	}
+	return k.req.Keyed.Key
 }
 
 // join takes a seat in a flight that answers the ticket, or starts one; then
@@ -159,7 +171,12 @@ type ticket struct {
 func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := t.findLocked(k)
+	whole := k
+	whole.part = ""
+	f := t.findLocked(whole) // has any part, too
+	if f == nil && k.part != "" {
+		f = t.findLocked(k)
+	}
 	if f == nil || !f.settled {
 		if t.waiting >= t.opts.MaxWaiters || f != nil && f.waiting >= t.opts.MaxFlightWaiters {
 			return seat{}, false, ErrOverloaded
@@ -202,12 +219,13 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 	if t.running >= t.opts.MaxFlights {
 		return nil, ErrOverloaded
 	}
-	if len(t.slots[k.req.Keyed.Key.Bytes()]) >= t.opts.MaxVariants {
+	if len(t.slots[k.key().Bytes()]) >= t.opts.MaxVariants {
 		k.alone = true
 	}
 	f := &flight{
-		key:    k.req.Keyed.Key,
+		key:    k.key(),
 		req:    k.req,
+		part:   k.part,
 		asked:  k.req.Header,
 		epoch:  t.purges.Current(),
 		began:  t.purges.Newest(),
@@ -249,10 +267,31 @@ func (t *flights) barLocked(f *flight) {
 	}
 }
 
+// widen makes a flight for a range one for the whole.
+func (t *flights) widen(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f.part, f.ranged = "", nil
+	t.moveLocked(f, f.req.Keyed.Key)
+}
+
+// moveLocked lists f under another key, if it is listed.
+func (t *flights) moveLocked(f *flight, key keying.Key) {
+	listed := f.listed
+	if listed {
+		t.barLocked(f)
+		f.barred = false
+	}
+	f.key = key
+	if listed {
+		t.listLocked(f)
+	}
+}
+
 // findLocked returns the listed flight that answers k. Flights that a purge has
 // overtaken are taken off the list: they serve those who came before it.
 func (t *flights) findLocked(k ticket) *flight {
-	slot := slices.Clone(t.slots[k.req.Keyed.Key.Bytes()])
+	slot := slices.Clone(t.slots[k.key().Bytes()])
 	known := k.known
 	for _, f := range slot {
 		// Before the headers nothing is known but the key: whoever joins looks again
@@ -417,6 +456,7 @@ func (f *flight) drain() {
 		_ = f.reply.body.Close()
 	}
 	f.dropStored()
+	f.dropParts()
 	f.body.release()
 }
 

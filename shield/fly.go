@@ -33,7 +33,11 @@ func (s *Shield) run(f *flight) {
 		s.flights.overrun(f, fmt.Errorf("%w: not done in %s", ErrOriginTimeout, o.totalTimeout()))
 	})
 	defer total.Stop()
-	s.fly(f)
+	if f.part != "" {
+		s.flyPart(f)
+	} else {
+		s.fly(f)
+	}
 }
 
 // contain turns a panic into an error for everyone in the flight.
@@ -65,15 +69,35 @@ func (s *Shield) fly(f *flight) {
 		old = f.stored.Response()
 	}
 	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Forward: s.forwarded(f, verdict), Detail: f.detail}
-	head, err := s.ask(f)
+	completing := s.prepareCompletion(f)
+	if completing {
+		d.Forward = rfc9111.ForwardPartial
+	}
+	head, done, err := s.inquire(f, d)
+	if done {
+		return
+	}
+	f.dropStored()
+	if completing && err == nil {
+		head, err = s.completed(f, head, &d)
+	}
+	if err != nil {
+		s.flights.settle(f, outcome{kind: failed, err: err})
+		return
+	}
+	s.receive(f, head, d, old)
+}
+
+// inquire asks the origin, and answers with what is stored where the origin lets it, or
+// fails; then done is true.
+func (s *Shield) inquire(f *flight, d rfc9111.Decision) (head *rfc9111.Response, done bool, err error) {
+	head, err = s.ask(f)
 	switch {
 	case s.failed(f, head, err):
-		if s.settleStale(f, head, err, d) {
-			return
-		}
-	case err == nil && (head.Status == http.StatusNotModified || old != nil && head.Status == http.StatusPreconditionFailed):
+		return head, s.settleStale(f, head, err, d), err
+	case err == nil && (head.Status == http.StatusNotModified || f.stored != nil && head.Status == http.StatusPreconditionFailed):
 		if head.Status == http.StatusNotModified && s.settleValidated(f, head, d) {
-			return
+			return head, true, nil
 		}
 		// The 304 was not for what is stored, or that cannot be read, or the origin takes
 		// QUERY for a method that is refused with 412: ask for all of it.
@@ -81,12 +105,7 @@ func (s *Shield) fly(f *flight) {
 		head, err = s.ask(f)
 		s.failed(f, head, err)
 	}
-	f.dropStored()
-	if err != nil {
-		s.flights.settle(f, outcome{kind: failed, err: err})
-		return
-	}
-	s.receive(f, head, d, old)
+	return head, false, err
 }
 
 // ask asks the origin, conditionally when f has something stored.
@@ -99,6 +118,7 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 		_ = f.reply.body.Close()
 	}
 	out := forFlight(f.req, stored)
+	out.setRange(f.ranged)
 	out.hear(f.req, f.early.add)
 	rep, err := s.origins.send(f.ctx, f.req, out)
 	if err != nil {
@@ -129,10 +149,10 @@ func (s *Shield) failed(f *flight, head *rfc9111.Response, err error) bool {
 	now := s.opts.Now()
 	if err != nil || rfc9111.FailedStatus(head.Status) {
 		pause := time.Second + time.Duration(2*s.opts.Random()*float64(time.Second))
-		s.failing.remember(f.key.Digest(), now, now.Add(pause))
+		s.failing.remember(f.req.Keyed.Key.Digest(), now, now.Add(pause))
 		return true
 	}
-	s.failing.forget(f.key.Digest())
+	s.failing.forget(f.req.Keyed.Key.Digest())
 	return false
 }
 
@@ -163,7 +183,7 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	fresh, ok := rfc9111.Freshen(verdictRequest(f.req), f.stored.Response(), notModified, &f.req.Plan.Rules)
 	if !ok {
 		if !refusesAsker(f, notModified) {
-			s.forget(f.key, f.stored.Response().Selection) // the origin disowns it: no-store, private, another version
+			s.forget(f.storedAt(), f.stored.Response().Selection) // the origin disowns it: no-store, private, another version
 		}
 		return false
 	}
@@ -175,7 +195,7 @@ func (s *Shield) settleValidated(f *flight, notModified *rfc9111.Response, d rfc
 	replaced := f.req.Settling // the header of another deployment must not stay
 	if s.mayKeep(f, fresh) {
 		var err error
-		d.Stored, err = s.freshen(f.key, f.stored.Response(), fresh)
+		d.Stored, err = s.freshen(f.storedAt(), f.stored.Response(), fresh)
 		replaced = errors.Is(err, ErrReplaced)
 	}
 	own := rfc9111.WithPersonal(fresh, notModified, &f.req.Plan.Rules)
@@ -208,7 +228,7 @@ func (s *Shield) settleObject(f *flight, head *rfc9111.Response, out outcome) bo
 	}
 	if err != nil {
 		f.dropStored()
-		s.damaged(f.key, head, err)
+		s.damaged(f.storedAt(), head, err)
 		return false
 	}
 	if out.held == nil {

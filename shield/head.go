@@ -24,6 +24,11 @@ func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.A
 	} else if ans := s.sliceHead(ctx, req); ans != nil {
 		return ans, nil
 	}
+	if obj == nil {
+		if ans, err := s.fromParts(ctx, req); ans != nil || err != nil {
+			return ans, err
+		}
+	}
 	if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
 		return ans, err
 	}

@@ -52,11 +52,17 @@ func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
 // own, with the range fields of header.
 func forRest(req *policy.Request, header http.Header) *outgoing {
 	out := forFlight(req, nil)
-	for _, name := range []string{"Range", "If-Range"} {
-		out.header[name] = header[name]
-	}
-	out.ranged = true
+	out.setRange(header)
 	return out
+}
+
+// setRange has only the range of header asked for, if it is not nil.
+func (out *outgoing) setRange(header http.Header) {
+	for _, name := range []string{"Range", "If-Range"} {
+		if header[name] != nil {
+			out.header[name], out.ranged = header[name], true
+		}
+	}
 }
 
 // forPass makes the request of a pass: the client's own, conditional and range

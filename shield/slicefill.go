@@ -77,14 +77,7 @@ func (t *flights) unslice(f *flight, known []rfc9111.Selection) bool {
 	if t.findLocked(ticket{req: whole, known: known, alone: f.alone}) != nil {
 		return false
 	}
-	listed := f.listed
-	if listed {
-		t.barLocked(f)
-		f.barred = false
-	}
-	f.key, f.req = whole.Keyed.Key, whole
-	if listed {
-		t.listLocked(f)
-	}
+	f.req = whole
+	t.moveLocked(f, whole.Keyed.Key)
 	return true
 }

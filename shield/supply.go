@@ -25,17 +25,22 @@ type supply struct {
 	head *rfc9111.Response
 
 	at     int64 // bytes that came
-	end    int64 // at the end of the reply in progress, -1 when not known
+	begin  int64 // where the reply in progress begins
+	end    int64 // where it ends, -1 when not known
+	over   bool  // it has ended there
 	size   int64 // of the whole body, -1 when not known
-	base   int64 // where the body begins in the representation: 0 but for slices
+	base   int64 // where the body begins in the representation: 0 but for slices and parts
 	tries  int
 	broken error // why the reply in progress ended early
 }
 
 func newSupply(s *Shield, f *flight, head *rfc9111.Response) *supply {
 	b := &supply{s: s, f: f, head: head, end: head.Length, size: head.Length}
-	if f.req.Whole != nil {
-		b.base = f.req.Slice.Start
+	if parts := head.Parts; parts != nil {
+		b.base = parts.Held[0].Start
+	}
+	if b.joins() {
+		b.begin, b.end = f.rest.Start, f.rest.Start+f.rest.Length
 	}
 	return b
 }
@@ -47,11 +52,17 @@ func (b *supply) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if n, ok := b.readHeld(p); ok {
+		return n, nil
+	}
 	n, err := b.f.reply.body.Read(p)
 	b.at += int64(n)
 	switch ended := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF); {
-	case b.end >= 0 && b.at > b.end:
+	case n > 0 && b.end >= 0 && b.at > b.end:
 		return n, fmt.Errorf("%w: body longer than its length of %d", ErrOriginProtocol, b.end)
+	case ended && b.at == b.end && b.at < b.size && b.joins() && b.f.parts.Response().Parts.From(b.at) > 0:
+		b.over = true
+		return n, nil
 	case ended && b.at < b.size:
 		b.broken = fmt.Errorf("%w: %d of %d bytes", ErrOriginTruncated, b.at, b.size)
 		return n, nil
@@ -72,7 +83,7 @@ func brokeOff(err error) bool {
 // the rest it returns why the body broke off.
 func (b *supply) resume() error {
 	header, ok := rfc9111.Resumption(b.f.req.Header, b.head, b.base+b.at)
-	if ok && b.f.req.Whole != nil {
+	if ok && b.head.Parts != nil {
 		header.Set("Range", rangeOf(rfc9111.Range{Start: b.base + b.at, Length: b.size - b.at}))
 	}
 	for ; ok && b.tries < maxResumes && b.wanted(); b.tries++ {
@@ -97,7 +108,7 @@ func (b *supply) resume() error {
 // wanted says whether anybody may have the rest: not when the flight is over, or
 // when a purge has overtaken it.
 func (b *supply) wanted() bool {
-	return b.f.req.Method == http.MethodGet && b.f.ctx.Err() == nil && !b.s.purges.Purged(b.f.key, b.head)
+	return b.f.req.Method == http.MethodGet && b.f.ctx.Err() == nil && !b.f.overtaken && !b.s.purges.Purged(b.f.key, b.head)
 }
 
 // pause is false when the flight ended meanwhile.
@@ -120,13 +131,14 @@ func (b *supply) ask(header http.Header) (again bool, err error) {
 	if err != nil {
 		return errors.Is(err, ErrOriginUnreachable) || errors.Is(err, ErrOriginTimeout), err
 	}
-	rest := b.s.trimmed(b.f.req, rep.head)
+	rest := rfc9111.Shared(b.s.trimmed(b.f.req, rep.head), &b.f.req.Plan.Rules)
 	part, size, ok := rfc9111.Resumes(verdictRequest(b.f.req), b.head, rest, &b.f.req.Plan.Rules)
 	if !ok || !rep.framed || !b.fits(part, size) {
 		_ = rep.body.Close()
 		return rfc9111.FailedStatus(rest.Status), fmt.Errorf("status %d is not the rest of it", rest.Status)
 	}
-	b.f.reply, b.end = rep, part.Start+part.Length-b.base
+	b.f.reply, b.over = rep, false
+	b.begin, b.end = b.at, b.at+part.Length
 	if b.head.Parts == nil {
 		b.size = size
 	}
@@ -134,7 +146,7 @@ func (b *supply) ask(header http.Header) (again bool, err error) {
 }
 
 // fits says whether part, of a representation of size bytes, begins where the body broke
-// off, and ends with the slice if it is one.
+// off, and ends with the slice or part if it is one.
 func (b *supply) fits(part rfc9111.Range, size int64) bool {
 	whole, end := b.size, size
 	if p := b.head.Parts; p != nil {
