@@ -47,11 +47,13 @@ func (s *Shield) cutSlice(f *flight, head *rfc9111.Response) (*rfc9111.Response,
 		s.asWhole(f.req.Whole)
 		return nil, errWhole
 	}
-	v := rfc9111.Storable(verdictRequest(f.req), own, &f.req.Plan.Rules)
+	shared := rfc9111.Shared(own, &f.req.Plan.Rules)
+	v := rfc9111.Storable(verdictRequest(f.req), shared, &f.req.Plan.Rules)
 	if !v.Store {
-		s.rememberPass(f.req.Whole, own)
+		s.rememberPass(f.req.Whole, shared)
 		return nil, errUncut
 	}
+	own.Terms, own.Selection = v.Terms, v.Selection
 	own.Parts = &rfc9111.Parts{Size: own.Length, Held: []rfc9111.Range{part}}
 	own.Length = part.Length
 	if _, ok := own.Version(); !ok {

@@ -295,6 +295,22 @@ func TestAuthorizedSlices(t *testing.T) {
 	}
 }
 
+// Fields that are for one client go to whoever caused them, with the slices that all share.
+func TestSlicesWithFieldsForOneClient(t *testing.T) {
+	s, a := startArchive(t, 3*sliceSize, options{})
+	a.fields = []string{"Cache-Control", `max-age=60, private="X-Own"`, "X-Own", "mine", "Vary", "Accept-Language"}
+	for i := range 2 {
+		r := s.get("/")
+		r.want(t, string(a.content(1)), r.decision.Use, rfc9111.StatusOK)
+		if own := r.header.Get("X-Own"); (own == "mine") != (i == 0) {
+			t.Errorf("%d: %q", i, own)
+		}
+	}
+	if s.store.Len() != 3 {
+		t.Errorf("%d stored", s.store.Len())
+	}
+}
+
 // A response that is validated before each use is sliced, and validated slice by slice,
 // for each client, without one in the way of another.
 func TestSlicesThatAreValidatedEachTime(t *testing.T) {
