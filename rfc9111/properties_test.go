@@ -83,7 +83,7 @@ func TestJudgeStaysWithinTerms(t *testing.T) {
 		case rfc9111.ReuseStale:
 			inWindow := -ttl < terms.StaleWhileRevalidate
 			allowed := slices.Contains(asked, "max-stale") || slices.Contains(asked, "max-stale=15")
-			if ttl > 0 || terms.NoCache || terms.MustRevalidate || !inWindow && !allowed {
+			if ttl > 0 || terms.NoCache || !inWindow && (terms.MustRevalidate || !allowed) {
 				t.Fatalf("stale: %+v, %q", terms, asked)
 			}
 		case rfc9111.ReuseGateway:
