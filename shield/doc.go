@@ -45,8 +45,9 @@
 // newer version meet in one request: each of them compares what comes. A version that
 // changes under an answer ends it visibly, before its head goes out it starts over; the
 // older slices are dropped, and what is stored of them by flights that end later is told
-// by its time. What has no strong validator or does not come in slices is fetched whole
-// under the main key, and what is stored whole stays whole.
+// by its time. A slice that is not found any more takes the others with it. What has no
+// strong validator or does not come in slices is fetched whole under the main key, and
+// what is stored whole stays whole.
 //
 // What is fetched for a range. A request for a range waits for the whole, which is
 // fetched once and serves every range of it. Where the route says storePartial, a single

@@ -74,6 +74,9 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		}
 		k.known = append(s.varies(req), learned...)
 		ans, again, err := s.ride(ctx, k)
+		if req.Whole == nil && errors.Is(err, errWhole) {
+			continue // the flight was a slice's, and something whole is stored by now
+		}
 		if again == nil {
 			return ans, err
 		}

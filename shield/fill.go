@@ -23,9 +23,10 @@ func (s *Shield) trimmed(req *policy.Request, head *rfc9111.Response) *rfc9111.R
 // old is what was to be validated, or nil.
 func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, old *rfc9111.Response) {
 	if f.req.Whole != nil {
-		if head = s.receiveSlice(f, head, &d); head == nil {
+		if head = s.receiveSlice(f, head, &d, old); head == nil {
 			return
 		}
+		old = nil // it was a slice
 	}
 	rules := &f.req.Plan.Rules
 	shared := rfc9111.Shared(head, rules)

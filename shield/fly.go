@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"weir/keying"
 	"weir/policy"
 	"weir/rfc9111"
 )
@@ -146,14 +147,18 @@ func (s *Shield) failed(f *flight, head *rfc9111.Response, err error) bool {
 	if errors.Is(err, errAbandoned) {
 		return false
 	}
-	now := s.opts.Now()
 	if err != nil || rfc9111.FailedStatus(head.Status) {
-		pause := time.Second + time.Duration(2*s.opts.Random()*float64(time.Second))
-		s.failing.remember(f.req.Keyed.Key.Digest(), now, now.Add(pause))
+		s.rememberFailure(f.req.Keyed.Key)
 		return true
 	}
 	s.failing.forget(f.req.Keyed.Key.Digest())
 	return false
+}
+
+func (s *Shield) rememberFailure(key keying.Key) {
+	now := s.opts.Now()
+	pause := time.Second + time.Duration(2*s.opts.Random()*float64(time.Second))
+	s.failing.remember(key.Digest(), now, now.Add(pause))
 }
 
 // settleStale answers with what is stored because the origin failed, RFC 5861 4,

@@ -166,11 +166,11 @@ func (b *sliceBody) same(i int64) (*rfc9111.Answer, error) {
 			}
 			closeAnswer(ans)
 			if at := ans.Head.ResponseTime; try == 0 && !at.IsZero() && !at.After(b.seen) {
-				b.s.forget(sliceOf(b.req, i).Keyed.Key, ans.Head.Selection)
+				b.s.forget(sliceKey(b.req, i), ans.Head.Selection)
 				continue
 			}
 		}
-		b.s.changed(b.req, edition{version: b.version, seen: b.seen}, got)
+		b.s.changed(b.ctx, b.req, edition{version: b.version, seen: b.seen}, got)
 		return nil, fmt.Errorf("%w: at slice %d", ErrChanged, i)
 	}
 }

@@ -9,8 +9,9 @@ import (
 
 // receiveSlice decides at the headers what the flight of a slice has become, and returns
 // the head to go on with: that of the slice as it is stored, or of something else, and
-// then f is the flight for the whole response. It returns nil when f is settled.
-func (s *Shield) receiveSlice(f *flight, head *rfc9111.Response, d *rfc9111.Decision) *rfc9111.Response {
+// then f is the flight for the whole response. It returns nil when f is settled. old is
+// the slice that was to be validated, or nil.
+func (s *Shield) receiveSlice(f *flight, head *rfc9111.Response, d *rfc9111.Decision, old *rfc9111.Response) *rfc9111.Response {
 	switch {
 	case head.Status == http.StatusPartialContent:
 		own, err := s.cutSlice(f, head)
@@ -25,6 +26,10 @@ func (s *Shield) receiveSlice(f *flight, head *rfc9111.Response, d *rfc9111.Deci
 		return nil
 	case head.Status < 300: // it does not do ranges
 		s.asWhole(f.req.Whole)
+	case isGone(head.Status):
+		s.gone(f, head, old)
+	case rfc9111.FailedStatus(head.Status):
+		s.rememberFailure(f.req.Whole.Keyed.Key)
 	}
 	// A flight leaves the table after what it stored can be seen, so one look after the
 	// other finds what any other flight for the whole came to.

@@ -8,12 +8,15 @@ import (
 	"net/http"
 	"strconv"
 
+	"weir/keying"
 	"weir/policy"
 	"weir/rfc9111"
 )
 
-// maxSlices is how many slices a response may have. A longer one is fetched whole.
-const maxSlices = 1 << 18
+const (
+	maxSlices = 1 << 18 // of a response; a longer one is fetched whole
+	maxDrops  = 1 << 10 // slices of a version that are dropped at once
+)
 
 // What a slice's flight comes to when the origin has no slice.
 var (
@@ -51,8 +54,12 @@ func sliceOf(req *policy.Request, i int64) *policy.Request {
 	own := *req
 	own.Whole, own.Slice = req, rfc9111.Range{Start: i * size, Length: size}
 	own.Header = rfc9111.Conditional(req.Header, nil)
-	own.Keyed.Key = req.Keyed.Key.Part("slice " + strconv.FormatInt(size, 10) + " " + strconv.FormatInt(i, 10))
+	own.Keyed.Key = sliceKey(req, i)
 	return &own
+}
+
+func sliceKey(req *policy.Request, i int64) keying.Key {
+	return req.Keyed.Key.Part("slice " + strconv.FormatInt(req.Plan.SliceBytes, 10) + " " + strconv.FormatInt(i, 10))
 }
 
 // rangeOf is the Range field of a slice's request.
@@ -239,11 +246,34 @@ func (s *Shield) sliceHead(ctx context.Context, req *policy.Request) *rfc9111.An
 	return &rfc9111.Answer{Head: head, Body: b, At: b, Decision: s.withTTL(d, head)}
 }
 
-// changed notes that the origin has another version than old, of which an answer was
-// made; the zero Version stands for none that comes in slices. The slices of old are
-// dropped, so that nobody begins with one of them.
-func (s *Shield) changed(req *policy.Request, old, got edition) {
+// changed notes that an answer was made of old, and the origin has another version.
+func (s *Shield) changed(ctx context.Context, req *policy.Request, old, got edition) {
 	s.counts.changed.Add(1)
+	s.outdate(ctx, req, old, got)
+}
+
+// gone notes that the origin has nothing any more where a slice was asked for; old is what
+// was stored of that slice, or nil.
+func (s *Shield) gone(f *flight, head, old *rfc9111.Response) {
+	if old != nil {
+		s.forget(f.key, old.Selection)
+	} else if obj := s.lookup(sliceOf(f.req.Whole, 0)); obj != nil {
+		old = obj.Response()
+		closeObject(obj)
+	}
+	if old == nil {
+		return
+	}
+	if v, ok := old.Version(); ok {
+		s.outdate(f.ctx, f.req.Whole, edition{version: v, seen: old.ResponseTime}, edition{seen: head.ResponseTime})
+	}
+}
+
+// outdate notes that the origin has got instead of old; the zero Version stands for none
+// that comes in slices. The slices of old are dropped, so that nobody begins with one of
+// them. A client may be waiting, so those of a long body are not all looked for: what is
+// left is known to be outdated.
+func (s *Shield) outdate(ctx context.Context, req *policy.Request, old, got edition) {
 	first, restless := s.editions.change(req, old, got)
 	if restless {
 		s.asWhole(req)
@@ -251,8 +281,11 @@ func (s *Shield) changed(req *policy.Request, old, got edition) {
 	if !first {
 		return
 	}
-	for i := range min(maxSlices, (old.version.Size-1)/req.Plan.SliceBytes+1) {
-		if err := s.store.Drop(sliceOf(req, i).Keyed.Key, old.version.Selection); err != nil {
+	for i := range min(maxDrops, (old.version.Size-1)/req.Plan.SliceBytes+1) {
+		if ctx.Err() != nil || s.base.Err() != nil {
+			return
+		}
+		if err := s.store.Drop(sliceKey(req, i), old.version.Selection); err != nil {
 			s.report(fmt.Errorf("%w: drop: %w", ErrStore, err))
 			return
 		}
