@@ -102,9 +102,12 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, line)
 }
 
+// of returns what came from an address and forgets it: another connection may have
+// the same one later.
 func (e *echo) of(client string) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer delete(e.seen, client)
 	return e.seen[client]
 }
 

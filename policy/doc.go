@@ -41,7 +41,9 @@
 //
 // Methods besides GET and HEAD that a route's match names are cached, unless its edge
 // is false. PUT, DELETE, PATCH, OPTIONS and TRACE never are: RFC 9110, 9.3 and RFC
-// 5789, 2 give their responses no meaning for a later request.
+// 5789, 2 give their responses no meaning for a later request. A GraphQL route names
+// its methods in the same way; which of its requests are queries is for whoever reads
+// their bodies.
 //
 // # Deployments
 //

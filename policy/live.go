@@ -44,5 +44,5 @@ func (l *Live) Settling(t *Table, now time.Time) bool {
 		return false
 	}
 	s := l.state.Load()
-	return s.table != t || !s.since.IsZero() && now.Before(s.since.Add(t.Settle))
+	return s.table.Deployment != t.Deployment || !s.since.IsZero() && now.Before(s.since.Add(t.Settle))
 }
