@@ -182,8 +182,10 @@ func TestGroupRulesAboutOthers(t *testing.T) {
 // says that it has another tag now; for those who come after the purge, too.
 func TestTagRuleDuringValidation(t *testing.T) {
 	for _, c := range []struct{ request, field, after string }{
-		{"/", "Cache-Tag", `b`}, {"HEAD /", "Cache-Tag", `b`},
-		{"/", "Cache-Groups", `"b"`}, {"HEAD /", "Cache-Groups", `"b"`},
+		{"/", "Cache-Tag", `b`},
+		{"HEAD /", "Cache-Tag", `b`},
+		{"/", "Cache-Groups", `"b"`},
+		{"HEAD /", "Cache-Groups", `"b"`},
 	} {
 		t.Run(c.request+" "+c.field, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -41,9 +41,11 @@ func newOrigin(def *policy.Origin, opts *Options, c *counts) (*origin, error) {
 		if err != nil || base.Host == "" {
 			return nil, fmt.Errorf("%w: upstream %q", ErrNoOrigin, u.URL)
 		}
-		o.upstreams = append(o.upstreams, &upstream{
-			def: u, base: base, weight: max(1, u.Weight), transport: o.transport(u),
-		})
+		first := &pool{o.transport(longestIdle), longestIdle}
+		if opts.Transport != nil {
+			first = &pool{RoundTripper: opts.Transport(def, u)}
+		}
+		o.upstreams = append(o.upstreams, &upstream{def: u, base: base, weight: max(1, u.Weight), pools: []*pool{first}})
 	}
 	if len(o.upstreams) == 0 {
 		return nil, fmt.Errorf("%w: %q has no upstreams", ErrNoOrigin, def.Name)
@@ -55,10 +57,7 @@ func (o *origin) headerTimeout() time.Duration { return orElse(o.def.HeaderTimeo
 func (o *origin) idleTimeout() time.Duration   { return orElse(o.def.IdleTimeout, 30*time.Second) }
 func (o *origin) totalTimeout() time.Duration  { return orElse(o.def.TotalTimeout, time.Hour) }
 
-func (o *origin) transport(u policy.Upstream) http.RoundTripper {
-	if o.opts.Transport != nil {
-		return o.opts.Transport(o.def, u)
-	}
+func (o *origin) transport(idle time.Duration) http.RoundTripper {
 	dial := dialer{orElse(o.def.ConnectTimeout, 5*time.Second)}
 	return &http.Transport{
 		Proxy:                  nil, // the environment does not say where origins are
@@ -68,7 +67,7 @@ func (o *origin) transport(u policy.Upstream) http.RoundTripper {
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxConnsPerHost:        o.def.MaxConns,
 		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        idle,
 		ReadBufferSize:         16 << 10,
 		WriteBufferSize:        8 << 10,
 	}
@@ -114,13 +113,14 @@ func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing) (*reply, e
 	o.counts.originRequests.Add(1)
 	u.requests.Add(1)
 	asked := o.opts.Now()
-	resp, err := u.transport.RoundTrip(hreq)
+	resp, err := o.connections(u).RoundTrip(hreq)
 	if err != nil {
 		err = classify(ctx, err)
 		o.judge(u, err, 0)
 		return nil, fmt.Errorf("%s: %w", u.def.URL, err)
 	}
 	o.judge(u, nil, resp.StatusCode)
+	o.heed(u, resp.Header)
 	out.control.correct(resp.Header)
 	rep, err := check(resp, out, asked, o.opts.Now())
 	if err != nil {

@@ -30,11 +30,11 @@ const (
 // out until they succeed. When all are out, they are all tried all the same: a
 // refusal without asking helps nobody.
 type upstream struct {
-	def       policy.Upstream
-	base      *url.URL
-	weight    int
-	transport http.RoundTripper
-	requests  atomic.Int64
+	def      policy.Upstream
+	base     *url.URL
+	weight   int
+	pools    []*pool // the last one is in use, those before it drain
+	requests atomic.Int64
 
 	credit   int // smooth weighted round robin
 	failures int // connections or heads in a row that did not come
@@ -171,7 +171,7 @@ func (o *origin) check(ctx context.Context, u *upstream) bool {
 	if err != nil {
 		return false
 	}
-	resp, err := u.transport.RoundTrip(hreq)
+	resp, err := o.connections(u).RoundTrip(hreq)
 	if err != nil {
 		return false
 	}
@@ -199,9 +199,11 @@ func (o *origin) checked(u *upstream, ok bool) {
 // disconnect closes the connections that are not in use, and those in use when
 // they come back.
 func (o *origin) disconnect() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, u := range o.upstreams {
-		if c, ok := u.transport.(interface{ CloseIdleConnections() }); ok {
-			c.CloseIdleConnections()
+		for _, p := range u.pools {
+			p.disconnect()
 		}
 	}
 }
