@@ -40,7 +40,7 @@ func (s *Shield) completed(f *flight, head *rfc9111.Response, d *rfc9111.Decisio
 		}
 	case http.StatusRequestedRangeNotSatisfiable:
 	default:
-		f.dropParts()
+		s.giveUpParts(f, head)
 		return head, nil
 	}
 	return s.askForAll(f)

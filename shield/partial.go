@@ -74,29 +74,32 @@ func (s *Shield) flyPart(f *flight) {
 		return
 	}
 	obj, verdict := s.find(asParts(f.req))
-	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Forward: s.forwarded(f, verdict), Detail: f.detail}
-	f.ranged = http.Header{"Range": {f.part}}
-	switch {
-	case obj == nil:
-	case !rfc9111.Suffices(verdictRequest(f.req), obj.Response()):
-		f.parts, d.Forward = obj, rfc9111.ForwardPartial
-	default:
+	if obj != nil && rfc9111.Suffices(verdictRequest(f.req), obj.Response()) {
 		f.stored = obj
-		if verdict.Reuse == rfc9111.ReuseFresh &&
-			s.settleObject(f, obj.Response(), outcome{decision: rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}}) {
+	} else {
+		f.parts = obj
+	}
+	if f.stored != nil && verdict.Reuse == rfc9111.ReuseFresh {
+		d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
+		if s.settleObject(f, obj.Response(), outcome{decision: d}) {
 			return
 		}
-		if d.Forward = verdict.Forward; d.Forward == "" {
-			d.Forward = rfc9111.ForwardStale
-		}
 	}
+	d := rfc9111.Decision{Use: rfc9111.Miss, Shield: rfc9111.TierPass, Forward: s.forwarded(f, verdict), Detail: f.detail}
+	switch {
+	case f.parts != nil:
+		d.Forward = rfc9111.ForwardPartial
+	case f.stored != nil && d.Forward == "": // inside a window in which a whole would be served stale
+		d.Forward = rfc9111.ForwardStale
+	}
+	f.ranged = http.Header{"Range": {f.part}}
 	head, done, err := s.inquire(f, d)
 	switch {
 	case done:
 	case err != nil:
 		s.flights.settle(f, outcome{kind: failed, err: err})
 	default:
-		if f.parts == nil {
+		if f.parts == nil { // what was to be validated may have the same version
 			f.parts, f.stored = f.stored, nil
 		}
 		s.receivePart(f, head, d)
@@ -112,7 +115,7 @@ func (s *Shield) receivePart(f *flight, head *rfc9111.Response, d rfc9111.Decisi
 		s.letGo(f, head, d)
 		return
 	default: // it would be the same without the range
-		f.dropParts()
+		s.giveUpParts(f, head)
 		s.flights.widen(f)
 		s.receive(f, head, d, nil)
 		return
@@ -175,16 +178,25 @@ func (s *Shield) sharePart(f *flight, head, whole *rfc9111.Response, r rfc9111.R
 		f.body.end(err)
 		return
 	}
-	if body := f.body.whole(t.held); keep == nil || body == nil || !s.mayKeep(f, whole) {
-		s.counts.notStored.Add(1)
-	} else if err := s.storePart(f, keep, r, body); err != nil {
-		s.counts.notStored.Add(1)
-		s.report(fmt.Errorf("%w: parts: %w", ErrStore, err))
-	} else {
-		s.counts.filled.Add(1)
+	if keep != nil {
+		s.keepPart(f, keep, r, f.body.whole(t.held))
 	}
 	f.body.publish(t.held)
 	f.body.end(nil)
+}
+
+// keepPart stores body, which is range r, under head with what f has in parts.
+func (s *Shield) keepPart(f *flight, head *rfc9111.Response, r rfc9111.Range, body []byte) {
+	if body == nil || !s.mayKeep(f, head) {
+		s.counts.notStored.Add(1)
+		return
+	}
+	if err := s.storePart(f, head, r, body); err != nil {
+		s.counts.notStored.Add(1)
+		s.report(fmt.Errorf("%w: parts: %w", ErrStore, err))
+		return
+	}
+	s.counts.filled.Add(1)
 }
 
 // asAnswer is the head of an answer that has range r of whole. Who asked for more gets the
@@ -227,8 +239,7 @@ func (s *Shield) withPart(f *flight, head, whole *rfc9111.Response, r rfc9111.Ra
 	return &sum
 }
 
-// storePart stores what f has in parts and body, which is range r, under head: as parts,
-// or as the whole when nothing is missing any more.
+// storePart stores parts, or the whole when nothing is missing any more.
 func (s *Shield) storePart(f *flight, head *rfc9111.Response, r rfc9111.Range, body []byte) error {
 	key := partsKey(f.req.Keyed.Key)
 	whole := head.Parts.Whole()
@@ -281,6 +292,15 @@ func (s *Shield) forgetParts(req *policy.Request, whole *rfc9111.Response) {
 	if err := s.store.Drop(partsKey(req.Keyed.Key), whole.Selection); err != nil {
 		s.report(fmt.Errorf("%w: drop: %w", ErrStore, err))
 	}
+}
+
+// giveUpParts drops f's parts because head is no answer to the range alone, and what
+// is stored of them when there is nothing that they are parts of any more.
+func (s *Shield) giveUpParts(f *flight, head *rfc9111.Response) {
+	if f.parts != nil && isGone(head.Status) {
+		s.forget(partsKey(f.req.Keyed.Key), f.parts.Response().Selection)
+	}
+	f.dropParts()
 }
 
 func (f *flight) dropParts() {
