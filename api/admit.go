@@ -255,8 +255,13 @@ func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Heade
 	for _, name := range req.Plan.RemoveRequestHeaders {
 		h.Del(name)
 	}
+	if req.Bypass == "" && req.Plan.Key.Recoded { // what Vary: Accept-Encoding selects by
+		h["Accept-Encoding"] = recoded
+	}
 	return h
 }
+
+var recoded = []string{keying.AllCodings}
 
 // keepClient puts back what the device and browser classes were made of.
 func keepClient(h, header http.Header) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"weir/l1"
 	"weir/shield"
 )
 
@@ -56,6 +57,14 @@ var tierFaults = []struct {
 	{shield.ErrOverloaded, fault{
 		status: 503, code: "overloaded", message: "Too many requests are in progress.",
 		hint: "Ask again after the time in Retry-After.", retry: 1,
+	}},
+	{l1.ErrBusy, fault{
+		status: 503, code: "overloaded", message: "Too many responses are being decoded.",
+		hint: "Ask again after the time in Retry-After, or accept the content coding that the origin uses.", retry: 1,
+	}},
+	{l1.ErrCoding, fault{
+		status: 502, code: "origin-coding", message: "The origin's content is not in the coding that it says, or expands beyond all measure.",
+		hint: "A client that accepts the coding gets it as it is.",
 	}},
 	{shield.ErrClosed, closing},
 	{shield.ErrTarget, fault{

@@ -88,7 +88,7 @@ func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
 				message: "The condition of the request does not hold for the current representation.",
 			}
 		}
-		if out.ranged && verdict != rfc9111.IgnoreRange && req.Method == http.MethodGet && !unsureOfCoding(req, ans) {
+		if out.ranged && verdict != rfc9111.IgnoreRange && req.Method == http.MethodGet && !(ans.Mixed && dated(req)) {
 			if err := out.cut(req.Header, ans); err != nil {
 				return out, err
 			}
@@ -104,13 +104,11 @@ func shape(req *policy.Request, ans *rfc9111.Answer) (outcome, error) {
 	return out, nil
 }
 
-// unsureOfCoding says whether a client may have a part of a coded representation
-// and ask for the rest of it by a date, which both representations share. Ranges
-// are cut from the identity one. What is read from disk in parts is never coded.
-func unsureOfCoding(req *policy.Request, ans *rfc9111.Answer) bool {
+// dated says whether a client asks for the rest of what it has by a date, which all codings
+// of a response share.
+func dated(req *policy.Request) bool {
 	field := req.Header.Get("If-Range")
-	return field != "" && !strings.Contains(field, `"`) && ans.At == nil &&
-		req.Plan.Compress && req.Keyed.AcceptEncoding != "" && ans.Head.Header["Content-Encoding"] == nil
+	return field != "" && !strings.Contains(field, `"`)
 }
 
 // bodyLength is that of the whole representation.
@@ -145,6 +143,9 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	if out.trails(req, ans) {
 		announce(h, ans.Trailer)
 	}
+	if ans.Varied {
+		varyByCoding(h)
+	}
 	if req.Plan.Split != nil { // or a cache in front of this node would give all clients one side
 		h.Add("Vary", "Cookie")
 	}
@@ -154,6 +155,18 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	ans.Decision.Apply(h, x.door.opts.Region)
 	if x.sticky != nil {
 		h.Add("Set-Cookie", x.sticky.String())
+	}
+}
+
+var acceptEncoding = []string{"accept-encoding"}
+
+// varyByCoding says in Vary that Accept-Encoding chose the representation, RFC 9110 12.5.5.
+func varyByCoding(h http.Header) {
+	switch vary := h["Vary"]; {
+	case len(vary) == 0:
+		h["Vary"] = slices.Clip(acceptEncoding)
+	case !rfc9111.ListsToken(vary, acceptEncoding[0]) && !rfc9111.ListsToken(vary, "*"):
+		h["Vary"] = append(vary, acceptEncoding[0])
 	}
 }
 

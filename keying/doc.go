@@ -11,6 +11,8 @@
 //     drops from the query is dropped from both.
 //   - A key is a pure function of its spec and its request, in which the origin's word
 //     about the query counts as a part of the request.
+//   - Accept-Encoding is in the key as it is forwarded: the client's own, normalised, or all
+//     codings where clients of every kind share a key ([Spec].Recoded).
 //
 // # Key bytes
 //

@@ -105,7 +105,9 @@ type Keyed struct {
 	Target         string // the target to forward; it is in the key
 	OriginalQuery  string // the client's raw query, when Target's query differs from it
 	QueryChanged   bool   // whether OriginalQuery is meaningful ("" is a query too)
-	AcceptEncoding string // normalised; forwarded as is, "" means send none
+	AcceptEncoding string // normalised; forwarded as is, "" means send none; AllCodings if the spec says Recoded
 	Device         string // class, when the spec uses it
 	Browser        string // class, when the spec uses it
+
+	Accepts Accepts // the client's own, whatever is in the key
 }

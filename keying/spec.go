@@ -39,6 +39,10 @@ type Spec struct {
 	Device  bool
 	Browser bool
 
+	// Recoded says that clients get responses in whatever coding they accept, so that
+	// all of them share a key, and origins are asked for AllCodings.
+	Recoded bool
+
 	// Conditions name what a request must have for this spec to be used, besides its
 	// method, host and path; "" for nothing. Requests for the same URL that do not
 	// have it may be answered by another origin and stored by other rules.
@@ -84,7 +88,10 @@ func (s *Spec) Build(r *Request) (Keyed, error) {
 	}
 	var few [32]string
 	target := cutTarget(few[:0], s, r.Search, r.Target)
-	keyed := Keyed{AcceptEncoding: AcceptEncoding(r.Header)}
+	keyed := Keyed{Accepts: Accept(r.Header), AcceptEncoding: AllCodings}
+	if !s.Recoded {
+		keyed.AcceptEncoding = keyed.Accepts.String()
+	}
 
 	size := target.size
 	if s.BaseIsPath {

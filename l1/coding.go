@@ -1,65 +1,85 @@
 package l1
 
 import (
-	"bytes"
-	"runtime"
-	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 
 	"weir/rfc9111"
 )
 
-// coded is a body in a coding, with the head that goes with it. A key includes
-// which codings its clients accept, so an object needs only one.
-type coded struct {
-	name string
+// A coding is a content coding that is spoken here.
+type coding uint8
+
+const (
+	identity coding = iota
+	brotliCoding
+	gzipCoding
+	zstdCoding
+	codings           // how many there are
+	foreign = codings // any other, and several at once
+)
+
+var codingNames = [codings]string{"", "br", "gzip", "zstd"}
+
+// codingOf returns the coding of a name, as [rfc9111.ContentCodings] has it.
+func codingOf(name string) coding {
+	for c, known := range codingNames {
+		if name == known {
+			return coding(c)
+		}
+	}
+	return foreign
+}
+
+// contentCoding returns the coding of a response.
+func contentCoding(resp *rfc9111.Response) coding {
+	if resp.Header["Content-Encoding"] == nil {
+		return identity
+	}
+	switch names := rfc9111.ContentCodings(resp.Header); len(names) {
+	case 0:
+		return identity
+	case 1:
+		return codingOf(names[0])
+	default:
+		return foreign
+	}
+}
+
+// A form is a body in another coding than the one that was stored, with the head that
+// goes with it.
+type form struct {
 	head *rfc9111.Response
 	body []byte
 	cost int64
 }
 
+// What a form can be besides a body. None of them has a cost.
 var (
-	underWay   = &coded{} // somebody is at it
-	notWorthIt = &coded{} // tried, and not smaller by enough
+	underWay   = &form{} // somebody is at it
+	notWorthIt = &form{} // tried, and not smaller by enough
+	noRoom     = &form{} // too much to be held beside the object
+	tooLong    = &form{} // decoded, it is larger than an object may be
+	damaged    = &form{} // it cannot be decoded
 )
+
+func newForm(c coding, body []byte, stored *rfc9111.Response) *form {
+	head := rfc9111.Recoded(stored, codingNames[c], int64(len(body)))
+	return &form{head: head, body: body, cost: objectOverhead + int64(cap(body)) + headCost(head)}
+}
+
+// ready says whether f has a body.
+func (f *form) ready() bool { return f != nil && f.head != nil }
 
 const (
 	minCodable    = 1 << 10
-	maxCodedShare = 90      // of the identity body's size, in percent
-	codingQueue   = 16      // what waits is not in the budget any more if it is evicted meanwhile
-	zstdWindow    = 1 << 20 // RFC 9659 allows clients 8 MiB; objects are small
+	maxCodedShare = 90 // of the plain body's size, in percent
 )
 
-// preferredCoding picks from a normalised Accept-Encoding.
-func preferredCoding(accepted string) string {
-	switch {
-	case strings.Contains(accepted, "zstd"):
-		return "zstd"
-	case strings.Contains(accepted, "gzip"):
-		return "gzip"
-	default:
-		return ""
-	}
-}
-
-// unfitFields say that a body has a coding already, or is vouched for as it is.
-var unfitFields = [...]string{"Content-Encoding", "Content-Range", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5"}
-
-// codable says whether a response may be coded for clients, and is likely to gain.
-func codable(resp *rfc9111.Response, body []byte) bool {
-	if len(body) < minCodable || refusesTransform(resp.Header) {
-		return false
-	}
-	for _, name := range unfitFields {
-		if resp.Header[name] != nil {
-			return false
-		}
-	}
-	return compressible(resp.Header.Get("Content-Type"))
+// codable says whether plain content of length bytes, -1 if that is not known, may be coded
+// for clients, and is likely to gain.
+func codable(resp *rfc9111.Response, length int64) bool {
+	return (length < 0 || length >= minCodable) && resp.Header["Content-Encoding"] == nil &&
+		compressible(resp.Header.Get("Content-Type")) && rfc9111.Recodable(resp)
 }
 
 func compressible(mediaType string) bool {
@@ -77,134 +97,4 @@ func compressible(mediaType string) bool {
 	default:
 		return false
 	}
-}
-
-// newCoded makes the head for a coded body, RFC 9110 8.4 and 8.8.3.3: another
-// representation, so not under the same strong entity tag, and chosen by Accept-Encoding.
-func newCoded(name string, body []byte, identity *rfc9111.Response) *coded {
-	head := *identity
-	head.Header = identity.Header.Clone()
-	head.Length = int64(len(body))
-	head.Header["Content-Encoding"] = []string{name}
-	if head.Header["Content-Length"] != nil {
-		head.Header["Content-Length"] = []string{strconv.Itoa(len(body))}
-	}
-	if tag := head.Header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
-		head.Header["Etag"] = []string{"W/" + tag}
-	}
-	if !listed(head.Header["Vary"], "accept-encoding") {
-		head.Header["Vary"] = append(head.Header["Vary"], "accept-encoding")
-	}
-	cost := objectOverhead + int64(cap(body)) + headCost(&head)
-	return &coded{name: name, head: &head, body: body, cost: cost}
-}
-
-// listed says whether name is a member of a comma-separated field.
-func listed(lines []string, name string) bool {
-	for _, line := range lines {
-		for item, more := "", true; more; {
-			item, line, more = strings.Cut(line, ",")
-			if strings.EqualFold(strings.TrimSpace(item), name) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// coder codes bodies in the background, few at a time.
-type coder struct {
-	done func(*entry, *object, *coded)
-	jobs chan codingJob
-	stop chan struct{}
-	all  sync.WaitGroup
-	once sync.Once
-}
-
-type codingJob struct {
-	entry  *entry
-	object *object
-	name   string
-}
-
-// newCoder starts workers that call done with each result.
-func newCoder(done func(*entry, *object, *coded)) *coder {
-	c := &coder{done: done, jobs: make(chan codingJob, codingQueue), stop: make(chan struct{})}
-	for range max(1, runtime.GOMAXPROCS(0)/4) {
-		c.all.Go(c.work)
-	}
-	return c
-}
-
-// offer has o coded once. When there is too much to do it is left for a later hit.
-func (c *coder) offer(e *entry, o *object, name string) {
-	if !o.coded.CompareAndSwap(nil, underWay) {
-		return
-	}
-	select {
-	case c.jobs <- codingJob{e, o, name}:
-	default:
-		o.coded.Store(nil)
-	}
-}
-
-func (c *coder) close() {
-	c.once.Do(func() { close(c.stop) })
-	c.all.Wait()
-}
-
-func (c *coder) work() {
-	var w encoders
-	for {
-		select {
-		case <-c.stop:
-			return
-		case job := <-c.jobs:
-			body, err := w.encode(job.name, job.object.body)
-			if err != nil || len(body)*100 > len(job.object.body)*maxCodedShare {
-				job.object.coded.Store(notWorthIt)
-				continue
-			}
-			c.done(job.entry, job.object, newCoded(job.name, body, job.object.resp))
-		}
-	}
-}
-
-// encoders are one worker's. They keep their tables and room from one body to the next.
-type encoders struct {
-	zstd *zstd.Encoder
-	gzip *gzip.Writer
-	room bytes.Buffer
-}
-
-// encode returns a body of its own, without room to spare.
-func (w *encoders) encode(name string, body []byte) ([]byte, error) {
-	w.room.Reset()
-	w.room.Grow(len(body)) // more is not worth keeping
-	if name == "gzip" {
-		return w.encodeGzip(body)
-	}
-	if w.zstd == nil {
-		var err error
-		w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(zstdWindow),
-			zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
-		if err != nil {
-			return nil, err
-		}
-	}
-	return bytes.Clone(w.zstd.EncodeAll(body, w.room.AvailableBuffer())), nil
-}
-
-func (w *encoders) encodeGzip(body []byte) ([]byte, error) {
-	if w.gzip == nil {
-		w.gzip = gzip.NewWriter(&w.room)
-	}
-	w.gzip.Reset(&w.room)
-	if _, err := w.gzip.Write(body); err != nil {
-		return nil, err
-	}
-	if err := w.gzip.Close(); err != nil {
-		return nil, err
-	}
-	return bytes.Clone(w.room.Bytes()), nil
 }

@@ -24,14 +24,16 @@ type entry struct {
 
 // object is one stored response: a variant. It is immutable, except for the atomics.
 type object struct {
-	resp    *rfc9111.Response
-	body    []byte
-	codable bool
-	cost    int64 // without the coded body
+	resp      *rfc9111.Response
+	body      []byte
+	coding    coding // of body
+	recodable bool   // as far as resp is concerned
+	worthIt   bool   // to be coded for clients
+	cost      int64  // without the forms
 
-	epoch atomic.Uint64         // at which it was last vouched for
-	used  atomic.Int64          // time of last use in ns; kept only when there are several variants
-	coded atomic.Pointer[coded] // nil: not tried yet
+	epoch atomic.Uint64 // at which it was last vouched for
+	used  atomic.Int64  // time of last use in ns; kept only when there are several variants
+	forms [codings]atomic.Pointer[form]
 }
 
 // What bookkeeping costs, in bytes. The program bench/memory measures what is real.
@@ -49,7 +51,16 @@ func newObject(resp *rfc9111.Response, body []byte) *object {
 	if body == nil {
 		body = []byte{} // an Answer's nil Bytes would mean that they are elsewhere
 	}
-	o := &object{resp: resp, body: body, codable: codable(resp, body)}
+	o := &object{resp: resp, body: body, coding: contentCoding(resp)}
+	switch o.coding {
+	case identity:
+		o.worthIt = codable(resp, int64(len(body)))
+		o.recodable = o.worthIt
+	case foreign:
+	default:
+		o.recodable = rfc9111.Recodable(resp)
+		o.worthIt = o.recodable && compressible(resp.Header.Get("Content-Type"))
+	}
 	o.cost = objectOverhead + int64(cap(body)) + headCost(resp)
 	o.epoch.Store(resp.Epoch)
 	return o
@@ -76,10 +87,13 @@ func headCost(resp *rfc9111.Response) int64 {
 }
 
 func (o *object) costNow() int64 {
-	if c := o.coded.Load(); c != nil {
-		return o.cost + c.cost
+	cost := o.cost
+	for i := range o.forms {
+		if f := o.forms[i].Load(); f != nil {
+			cost += f.cost
+		}
 	}
-	return o.cost
+	return cost
 }
 
 // costWith is what e costs with o alone.

@@ -52,6 +52,7 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 	}
 	t.counts.stores.Add(1)
 	t.store.replaceLocked(e)
+	t.codeWanted(e, o)
 }
 
 // Dropped forgets the variant of key with a selection.
@@ -74,38 +75,42 @@ func (t *Tier) Clear() {
 	t.store.sweep(t.current)
 }
 
-// attach puts a coded body beside the identity one, unless that is gone.
-func (t *Tier) attach(e *entry, o *object, c *coded) {
+// attach puts another form of an object beside it, unless the object is gone or
+// somebody was quicker.
+func (t *Tier) attach(e *entry, o *object, as coding, f *form) {
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
 	held := t.store.peekLocked(e.hash)
-	if held == nil || !held.has(o) {
+	if held == nil || !held.has(o) || o.forms[as].Load().ready() {
 		return
 	}
 	with := &entry{hash: held.hash, generation: held.generation, key: held.key, variants: held.variants}
-	with.cost = held.cost + c.cost
+	with.cost = held.cost + f.cost
 	if !t.store.fits(with.cost) {
-		o.coded.Store(notWorthIt)
+		o.forms[as].Store(noRoom)
 		return
 	}
-	o.coded.Store(c)
-	if c.cost > 0 {
-		t.counts.codings.Add(1)
-		t.store.replaceLocked(with)
-	}
+	o.forms[as].Store(f)
+	t.counts.codings.Add(1)
+	t.store.replaceLocked(with)
 }
 
-// inherit takes over the coded body of the object that o replaces, when a
-// validation or a refresh brought the same bytes again.
+// inherit takes over the forms of the object that o replaces, when a validation or a
+// refresh brought the same bytes again.
 func (o *object) inherit(from *object) {
-	c := from.coded.Load()
-	switch {
-	case c == nil || c == underWay || !o.codable || !bytes.Equal(from.body, o.body):
+	if !o.recodable || o.coding != from.coding || !bytes.Equal(from.body, o.body) {
 		return
-	case c != notWorthIt:
-		c = newCoded(c.name, c.body, o.resp)
 	}
-	o.coded.Store(c)
+	for i := range from.forms {
+		f := from.forms[i].Load()
+		switch {
+		case f == nil || f == underWay || coding(i) != identity && !o.worthIt:
+			continue
+		case f.ready():
+			f = newForm(coding(i), f.body, o.resp)
+		}
+		o.forms[i].Store(f)
+	}
 }
 
 // newer says whether a is the later answer: one fill can begin before a purge, or

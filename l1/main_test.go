@@ -132,7 +132,7 @@ func keyed(t testing.TB, target, acceptEncoding string) keying.Keyed {
 	if acceptEncoding != "" {
 		h.Set("Accept-Encoding", acceptEncoding)
 	}
-	k, err := new(keying.Spec).Build(&keying.Request{Method: "GET", Scheme: "http", Host: "shop.example", Target: target, Header: h})
+	k, err := (&keying.Spec{Recoded: true}).Build(&keying.Request{Method: "GET", Scheme: "http", Host: "shop.example", Target: target, Header: h})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +151,7 @@ func request(t testing.TB, target string, fields ...string) *policy.Request {
 		h.Add(fields[i], fields[i+1])
 	}
 	k := keyed(t, target, h.Get("Accept-Encoding"))
+	h.Set("Accept-Encoding", keying.AllCodings) // as the door has it
 	return &policy.Request{
 		Plan: &policy.Plan{Edge: true, Compress: true}, Keyed: k, Method: "GET", Scheme: "http", Host: "shop.example",
 		Target: k.Target, Header: h, At: start,

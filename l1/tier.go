@@ -38,6 +38,7 @@ type Options struct {
 	MaxBytes    int64            // for everything held; at least MinBytes, default 256 MiB
 	MaxObject   int64            // of one body, default 1 MiB; larger ones are left to the next tier
 	MaxVariants int              // under one key, default 64; the least recently used gives way
+	DecoderRoom int64            // bytes for decoders at work, default 128 MiB; one is always let through
 	Now         func() time.Time // default time.Now
 }
 
@@ -53,6 +54,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.MaxVariants == 0 {
 		o.MaxVariants = 64
+	}
+	if o.DecoderRoom == 0 {
+		o.DecoderRoom = 128 << 20
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -77,6 +81,8 @@ type Tier struct {
 	generation atomic.Uint64           // entries of another one are not answered from
 	store      *store
 	coder      *coder
+	wanted     wanted
+	room       room // for decoders
 	counts     counts
 }
 
@@ -85,7 +91,7 @@ func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	t := &Tier{next: next, epochs: epochs, opts: opts}
+	t := &Tier{next: next, epochs: epochs, opts: opts, room: room{max: opts.DecoderRoom}}
 	seed := maphash.MakeSeed() // because clients choose keys
 	t.hash = func(key keying.Key) uint64 { return maphash.Comparable(seed, key.Digest()) }
 	var err error
@@ -117,30 +123,31 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 		switch verdict.Reuse {
 		case rfc9111.ReuseFresh:
 			t.counts.hits.Add(1)
-			return t.answer(req, e, o, decided(rfc9111.Hit, o, now)), nil
+			return t.answer(ctx, req, held{e, o}, decided(rfc9111.Hit, o, now))
 		case rfc9111.ReuseStale:
 			t.counts.stale.Add(1)
 			t.next.Refresh(req)
-			return t.answer(req, e, o, decided(rfc9111.Stale, o, now)), nil
+			return t.answer(ctx, req, held{e, o}, decided(rfc9111.Stale, o, now))
 		case rfc9111.ReuseGateway:
 			o = nil // the 504 that may follow is no error of the origin
 		}
 	}
 	t.counts.misses.Add(1)
+	t.want(req)
 	below, err := t.fetchNext(ctx, req)
 	if err == nil {
 		below.Decision.OuterForward = why
 	}
 	if o == nil || ctx.Err() != nil || err == nil && !rfc9111.FailedStatus(below.Head.Status) {
-		return below, err
+		return t.fit(ctx, req, below, err)
 	}
 	// The origin may have taken long to fail, and the object may have been purged since.
 	now = t.opts.Now()
 	if !rfc9111.UsableOnError(asked, o.resp, &req.Plan.Rules, now) || !t.current(e) || !t.vouched(e, o) {
-		return below, err
+		return t.fit(ctx, req, below, err)
 	}
 	t.counts.stale.Add(1)
-	return t.answer(req, e, o, insteadOf(below, o, now)), nil
+	return t.answer(ctx, req, held{e, o}, insteadOf(below, o, now))
 }
 
 func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
@@ -181,6 +188,9 @@ func (t *Tier) find(req *policy.Request, now time.Time) (*entry, *object) {
 	}
 	for _, o := range e.variants {
 		if o.resp.Selection.Matches(req.Header) && t.vouched(e, o) {
+			if !o.fits(req) {
+				return nil, nil // the next tier knows what its client can be given
+			}
 			if len(e.variants) > 1 {
 				o.used.Store(now.UnixNano())
 			}
@@ -206,17 +216,6 @@ func (t *Tier) vouched(e *entry, o *object) bool {
 	return true
 }
 
-func (t *Tier) answer(req *policy.Request, e *entry, o *object, d rfc9111.Decision) *rfc9111.Answer {
-	if coding := wantedCoding(req); coding != "" && o.codable {
-		if c := o.coded.Load(); c == nil {
-			t.coder.offer(e, o, coding)
-		} else if c.name == coding {
-			return &rfc9111.Answer{Head: c.head, Bytes: c.body, Decision: d}
-		}
-	}
-	return &rfc9111.Answer{Head: o.resp, Bytes: o.body, Decision: d}
-}
-
 func decided(use rfc9111.Use, o *object, now time.Time) rfc9111.Decision {
 	return rfc9111.Decision{
 		Use: use, Outer: rfc9111.TierHit, Status: rfc9111.StatusOK,
@@ -239,20 +238,3 @@ func insteadOf(below *rfc9111.Answer, o *object, now time.Time) rfc9111.Decision
 	}
 	return d
 }
-
-// wantedCoding returns the coding to answer req with if there is one, "" for the
-// identity representation. Ranges are cut from that alone, and a strong If-Match
-// can only be about it, since coded answers have weak entity tags.
-func wantedCoding(req *policy.Request) string {
-	if !req.Plan.Compress || req.Keyed.AcceptEncoding == "" {
-		return ""
-	}
-	h := req.Header
-	if h["Range"] != nil || h["If-Match"] != nil || refusesTransform(h) {
-		return ""
-	}
-	return preferredCoding(req.Keyed.AcceptEncoding)
-}
-
-// refusesTransform says whether Cache-Control has no-transform, RFC 9111 5.2.1.6 and 5.2.2.6.
-func refusesTransform(h http.Header) bool { return listed(h["Cache-Control"], "no-transform") }

@@ -98,6 +98,9 @@ func (c *compiler) plan(name string, n *node) *Plan {
 		p.SliceBytes = int64(edge.get("sliceBytes").number(0))
 		p.StorePartial = edge.get("storePartial").isTrue()
 	}
+	if p.Compress {
+		p.Key = memoized(c.recoded, p.Key, recoded)
+	}
 	set := n.get("setResponseHeaders")
 	p.SetResponseHeaders = memoized(c.headers, set, buildHeaders)
 	if maxAge := n.get("browser").get("maxAgeSeconds"); maxAge != nil && p.SetResponseHeaders["Cache-Control"] != "" {
@@ -107,9 +110,16 @@ func (c *compiler) plan(name string, n *node) *Plan {
 	return p
 }
 
+// recoded returns the spec of routes that send each client the coding it accepts.
+func recoded(s *keying.Spec) *keying.Spec {
+	own := *s
+	own.Recoded = true
+	return &own
+}
+
 // memoized builds what n says once. Routes share the nodes that they inherit whole,
 // and so share what is made of them.
-func memoized[T any](memo map[*node]T, n *node, build func(*node) T) T {
+func memoized[N, T any](memo map[*N]T, n *N, build func(*N) T) T {
 	if built, ok := memo[n]; ok {
 		return built
 	}

@@ -20,6 +20,7 @@ type compiler struct {
 	// What was made of nodes that routes share.
 	keys    map[*node]*keying.Spec
 	apart   map[isolation]*keying.Spec
+	recoded map[*keying.Spec]*keying.Spec
 	tags    map[*node][]TagTemplate
 	headers map[*node]map[string]string
 }
@@ -28,7 +29,7 @@ func newCompiler(r *report) *compiler {
 	return &compiler{
 		report: r, table: &Table{Version: version(r.src), Origins: map[string]*Origin{}},
 		origin: map[string]*node{}, used: map[string]bool{},
-		keys: map[*node]*keying.Spec{}, apart: map[isolation]*keying.Spec{}, tags: map[*node][]TagTemplate{}, headers: map[*node]map[string]string{},
+		keys: map[*node]*keying.Spec{}, apart: map[isolation]*keying.Spec{}, recoded: map[*keying.Spec]*keying.Spec{}, tags: map[*node][]TagTemplate{}, headers: map[*node]map[string]string{},
 	}
 }
 

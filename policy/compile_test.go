@@ -122,7 +122,7 @@ func checkOthers(t *testing.T, checkout, graphql, admin, defaults *policy.Plan) 
 	if admin.Edge || admin.StorePartial || !reflect.DeepEqual(admin.Rules, rfc9111.Rules{}) {
 		t.Errorf("admin: %+v", admin)
 	}
-	if key := (keying.Spec{Query: keying.QueryExcept, Names: []string{"utm_source", "utm_campaign"}, BaseIsPath: true, Deployment: "v42"}); !reflect.DeepEqual(*defaults.Key, key) || !defaults.Isolated() {
+	if key := (keying.Spec{Query: keying.QueryExcept, Names: []string{"utm_source", "utm_campaign"}, Recoded: true, BaseIsPath: true, Deployment: "v42"}); !reflect.DeepEqual(*defaults.Key, key) || !defaults.Isolated() {
 		t.Errorf("defaults' key: %+v", defaults.Key)
 	}
 	if !defaults.Edge || defaults.SliceBytes != 0 || defaults.StorePartial || defaults.Rules.StatusLifetimes[503] != 500*time.Millisecond || defaults.Key.Query != keying.QueryExcept || *defaults.BrowserMaxAge != 0 {

@@ -196,7 +196,7 @@ func settingsShape(what string) *shape {
 			entry("tags", listOf("a list of tags", aTag),
 				"Tags to purge by. {name} stands for what :name in the path matched, as it was sent. Tags in the origin's cache-tag, surrogate-key and cache-groups come on top."),
 			entry("permanent", flag(false), "Share responses between all deployments although they are isolated: for what never changes under its URL."),
-			entry("compress", flag(true), "Compress responses for clients that accept it."),
+			entry("compress", flag(true), "Give each client a content coding that it accepts, from one stored response: code and decode with br, gzip and zstd. If false, each kind of client has responses of its own, as the origin sends them."),
 			entry("removeRequestHeaders", headerNames(checkRemovedRequestHeader, headerPattern),
 				"Headers that the origin does not get."),
 			entry("removeResponseHeaders", headerNames(checkRemovedResponseHeader, tokenPattern, "set-cookie"),

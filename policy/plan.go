@@ -25,7 +25,7 @@ type Plan struct {
 	NoVarySearch bool
 
 	GraphQL      bool  // of what the route's methods send, only GraphQL queries are cached
-	Compress     bool  // code identity bodies for clients that accept it
+	Compress     bool  // each client gets a coding that it accepts, whatever the origin sent: Key.Recoded
 	SliceBytes   int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole
 	StorePartial bool  // edge.storePartial: ask for a range alone, and keep what came
 

@@ -21,7 +21,7 @@ type Request struct {
 	Scheme string
 	Host   string      // canonical
 	Target string      // what is forwarded: Keyed.Target, or the client's own for a bypass
-	Header http.Header // the client's end-to-end fields, conditional and range fields included
+	Header http.Header // the client's end-to-end fields, conditional and range fields included, Accept-Encoding as the key has it
 	Client string      // address of the client, without port
 
 	Body   []byte    // of a keyed request with one, whole

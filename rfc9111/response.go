@@ -63,10 +63,12 @@ type Rules struct {
 // When Head has Parts, the body is what they say is held, and positions in it are as
 // [Parts.Below] has them; it is there only for requests of which [Suffices] is true.
 type Answer struct {
-	Head  *Response
-	Bytes []byte
-	Body  io.ReadCloser // also an io.ReadWriteCloser after 101 Switching Protocols
-	At    io.ReaderAt   // set when Body's bytes can be read anywhere without reading those before; valid until Body.Close
+	Head   *Response
+	Bytes  []byte
+	Body   io.ReadCloser // also an io.ReadWriteCloser after 101 Switching Protocols
+	At     io.ReaderAt   // set when Body's bytes can be read anywhere without reading those before; valid until Body.Close
+	Varied bool          // other clients get the same in other content codings: Vary names Accept-Encoding
+	Mixed  bool          // and so may this one have got it: a date names no bytes
 
 	Trailer *Trailer // what may follow Body, for a client that takes it; nil for nothing
 

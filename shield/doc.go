@@ -74,5 +74,11 @@
 // stored, so what is served from a store has none; a body whose trailer section does not
 // come whole is cut short. TE: trailers goes to origins on passes alone, because it is in no key.
 //
+// Content codings. On routes with compress origins are asked for every coding, and whoever is
+// nearest to the client makes of it what that accepts. Where that may not be, because
+// of no-transform or a coding that nobody here can undo, a client that does not accept the coding
+// asks alone, with its own Accept-Encoding, and neither waits nor stores. So does one whose
+// answer is known to be for it alone; what it gets may be stored unless Accept-Encoding chose it.
+//
 // It must never know bbolt, ristretto, or the sockets of clients.
 package shield

@@ -40,6 +40,10 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 	var learned []rfc9111.Selection
 	for round := range maxRounds {
 		obj, verdict := s.find(req)
+		if unfit(req, obj) {
+			closeObject(obj)
+			return s.passUnfit(ctx, req)
+		}
 		if obj == nil && round == 0 && s.sliceable(req) {
 			if ans, err := s.fetchSliced(ctx, req); !errors.Is(err, errWhole) {
 				return ans, err
@@ -60,7 +64,7 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		switch {
 		case s.passes.holds(req.Keyed.Key.Digest(), s.opts.Now()):
 			s.counts.hitForPass.Add(1)
-			k.alone, k.detail = true, "hit-for-pass"
+			k.alone, k.ownCodings, k.detail = true, true, "hit-for-pass"
 		case authorized:
 			k.alone, k.detail = true, "authorization"
 		case round == maxRounds-1:
@@ -77,11 +81,14 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		if req.Whole == nil && errors.Is(err, errWhole) {
 			continue // the flight was a slice's, and something whole is stored by now
 		}
-		if again == nil {
+		switch {
+		case again == nil:
 			return ans, err
+		case again.unfit:
+			return s.passUnfit(ctx, req)
 		}
 		learned = append(learned, again.learned...)
-		k.alone = k.alone || again.alone
+		k.alone, k.ownCodings = k.alone || again.alone, k.ownCodings || again.alone
 		if again.whole {
 			k.part = ""
 		}
@@ -220,6 +227,7 @@ func (s *Shield) withTTL(d rfc9111.Decision, head *rfc9111.Response) rfc9111.Dec
 type another struct {
 	alone   bool
 	whole   bool // a part is not enough
+	unfit   bool // nothing that is for everybody fits its client
 	learned []rfc9111.Selection
 }
 
@@ -272,6 +280,9 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	case ranged(out.head.Status) && req.Header["If-Range"] != nil:
 		s.flights.leave(st) // the origin was not asked so
 		return nil, &another{alone: true}, nil
+	case (!st.leader || !st.f.apart) && req.Fit(out.head) == policy.Unfit:
+		s.flights.leave(st)
+		return nil, &another{unfit: true}, nil
 	}
 	d := out.decision
 	if !st.leader {

@@ -46,6 +46,12 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 		s.letGo(f, head, d)
 		return
 	}
+	if f.apart && rfc9111.ListsToken(shared.Header["Vary"], "accept-encoding") {
+		s.passes.forget(f.key.Digest()) // the next answer is to what the key says, and is stored
+		d.Status = rfc9111.StatusPass
+		s.letGo(f, head, d)
+		return
+	}
 	shared.Terms, shared.Selection = v.Terms, v.Selection
 	shared.Header.Del("Age") // it is in the terms
 	shared.Tags = f.req.Plan.ResponseTags(f.req.Params, shared)

@@ -21,16 +21,17 @@ import (
 //
 // A flight is listed while newcomers may join it. Everyone in it holds a seat.
 type flight struct {
-	key    keying.Key      // read by its function, or with flights.mu
-	req    *policy.Request // the request that is forwarded; likewise
-	part   string          // the range that it is for, "" for the whole; read by its function
-	asked  http.Header     // of the request that began it
-	epoch  uint64          // of the durable purges, noted before anything is asked
-	began  uint64          // of all purges in force: those who come after a later one do not join
-	alone  bool            // nobody waits with it before its headers
-	detail string          // why it goes alone, for people who debug
-	body   *body
-	early  bulletin // what the origin sent before its response
+	key        keying.Key      // read by its function, or with flights.mu
+	req        *policy.Request // the request that is forwarded; likewise
+	part       string          // the range that it is for, "" for the whole; read by its function
+	asked      http.Header     // of the request that began it
+	epoch      uint64          // of the durable purges, noted before anything is asked
+	began      uint64          // of all purges in force: those who come after a later one do not join
+	alone      bool            // nobody waits with it before its headers
+	ownCodings bool            // asks with its client's Accept-Encoding unless something is to be validated
+	detail     string          // why it goes alone, for people who debug
+	body       *body
+	early      bulletin // what the origin sent before its response
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -47,6 +48,7 @@ type flight struct {
 	reply     *reply            // of the origin
 	own       *rfc9111.Response // head for the leader, whom the origin answered
 	overtaken bool              // another one fetches the same for those who came later: nothing is stored
+	apart     bool              // the reply is for another Accept-Encoding than the key's
 
 	// Guarded by flights.mu.
 	listed  bool
@@ -143,11 +145,12 @@ func newFlights(opts *Options, purges *Purges) *flights {
 
 // ticket is what a client joins with.
 type ticket struct {
-	req    *policy.Request
-	part   string              // the range that is enough, "" for the whole
-	known  []rfc9111.Selection // selections by which the key's variants are told apart
-	alone  bool                // waits for nobody
-	detail string              // why
+	req        *policy.Request
+	part       string              // the range that is enough, "" for the whole
+	known      []rfc9111.Selection // selections by which the key's variants are told apart
+	alone      bool                // waits for nobody
+	ownCodings bool                // and asks with its own Accept-Encoding
+	detail     string              // why
 }
 
 func (k *ticket) key() keying.Key {
@@ -223,17 +226,18 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		k.alone = true
 	}
 	f := &flight{
-		key:    k.key(),
-		req:    k.req,
-		part:   k.part,
-		asked:  k.req.Header,
-		epoch:  t.purges.Current(),
-		began:  t.purges.Newest(),
-		alone:  k.alone,
-		detail: k.detail,
-		body:   newBody(t.opts, &t.memory),
-		ready:  make(chan struct{}),
-		wanted: !k.alone,
+		key:        k.key(),
+		req:        k.req,
+		part:       k.part,
+		asked:      k.req.Header,
+		epoch:      t.purges.Current(),
+		began:      t.purges.Newest(),
+		alone:      k.alone,
+		ownCodings: k.ownCodings,
+		detail:     k.detail,
+		body:       newBody(t.opts, &t.memory),
+		ready:      make(chan struct{}),
+		wanted:     !k.alone,
 	}
 	f.ctx, f.cancel = context.WithCancelCause(base)
 	f.body.onRelease = func() { t.disown(f) }

@@ -118,7 +118,8 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 	if f.reply != nil {
 		_ = f.reply.body.Close()
 	}
-	out := forFlight(f.req, stored)
+	f.apart = f.ownCodings && stored == nil && f.ranged == nil && f.req.Whole == nil && f.req.Keyed.Accepts.String() != f.req.Keyed.AcceptEncoding
+	out := forFlight(f.req, stored, f.accepted())
 	out.setRange(f.ranged)
 	out.hear(f.req, f.early.add)
 	rep, err := s.origins.send(f.ctx, f.req, out)

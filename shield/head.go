@@ -18,11 +18,15 @@ func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.A
 	// Noted before anything is looked at: a purge from here on wins.
 	epoch := s.purges.Current()
 	obj, verdict := s.find(req)
+	if unfit(req, obj) {
+		closeObject(obj)
+		return s.passUnfit(ctx, req)
+	}
 	var stored *rfc9111.Response
 	if obj != nil {
 		stored = obj.Response()
 	} else if ans := s.sliceHead(ctx, req); ans != nil {
-		return ans, nil
+		return s.fitting(ctx, req, ans, nil)
 	}
 	if obj == nil {
 		if ans, err := s.fromParts(ctx, req); ans != nil || err != nil {

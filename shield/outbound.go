@@ -31,8 +31,8 @@ type outgoing struct {
 
 // forFlight makes the request of a flight: conditional when stored has a
 // validator, and without anything that the key does not name and the response
-// might reflect.
-func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
+// might reflect. accepted is its Accept-Encoding.
+func forFlight(req *policy.Request, stored *rfc9111.Response, accepted string) *outgoing {
 	if !rfc9111.MayBeConditional(req.Method) {
 		stored = nil // or an origin that has nothing newer would answer 412
 	}
@@ -44,14 +44,14 @@ func forFlight(req *policy.Request, stored *rfc9111.Response) *outgoing {
 		out.ranged = true
 	}
 	out.address(req)
-	out.fitKey(req)
+	out.fitKey(req, accepted)
 	return out
 }
 
 // forRest makes the request for what is missing of a flight's body: the flight's
 // own, with the range fields of header.
 func forRest(req *policy.Request, header http.Header) *outgoing {
-	out := forFlight(req, nil)
+	out := forFlight(req, nil, req.Keyed.AcceptEncoding)
 	out.setRange(header)
 	return out
 }
@@ -66,8 +66,9 @@ func (out *outgoing) setRange(header http.Header) {
 }
 
 // forPass makes the request of a pass: the client's own, conditional and range
-// fields included, with its address.
-func forPass(req *policy.Request) *outgoing {
+// fields included, with its address. accepted is its Accept-Encoding, unless the caches
+// are bypassed.
+func forPass(req *policy.Request, accepted string) *outgoing {
 	h := rfc9111.EndToEnd(req.Header)
 	out := &outgoing{method: req.Method, body: req.Body, header: h}
 	if req.Stream != nil && req.Length != 0 {
@@ -88,7 +89,7 @@ func forPass(req *policy.Request) *outgoing {
 		h.Set("Via", via+", "+ownVia)
 	}
 	if req.Bypass == "" {
-		out.fitKey(req)
+		out.fitKey(req, accepted)
 		return out
 	}
 	h.Set("X-Forwarded-For", req.Client)
@@ -136,7 +137,7 @@ func (out *outgoing) address(req *policy.Request) {
 
 // fitKey makes the header agree with the key: what names a class in the key is
 // set from it, and what could steer the response past the key is removed.
-func (out *outgoing) fitKey(req *policy.Request) {
+func (out *outgoing) fitKey(req *policy.Request, accepted string) {
 	h := out.header
 	for name := range h {
 		if overrides(name) && !keyed(req, name) {
@@ -144,8 +145,8 @@ func (out *outgoing) fitKey(req *policy.Request) {
 		}
 	}
 	h.Del("Accept-Encoding")
-	if req.Keyed.AcceptEncoding != "" {
-		h.Set("Accept-Encoding", req.Keyed.AcceptEncoding)
+	if accepted != "" {
+		h.Set("Accept-Encoding", accepted)
 	}
 	if req.Keyed.QueryChanged {
 		h.Set("X-Original-Qs", req.Keyed.OriginalQuery)

@@ -79,7 +79,7 @@ func TestFieldsOfCacheableRequests(t *testing.T) {
 		t.Errorf("asked %s for %s", got.Host, got.URL.RequestURI())
 	}
 	want := http.Header{
-		"Accept-Encoding": {"br, gzip"}, "Cookie": {"a=1"}, "Accept-Language": {"de"}, "User-Agent": got.Header["User-Agent"],
+		"Accept-Encoding": {"br, gzip, zstd"}, "Cookie": {"a=1"}, "Accept-Language": {"de"}, "User-Agent": got.Header["User-Agent"],
 		"X-Forwarded-Host": {"example.com"}, "X-Forwarded-Proto": {"http"}, "X-Host": {"keyed.test"},
 		"X-Original-Qs": {"page=2&utm=1"}, "X-Device": {"smartphone"}, "Via": {"1.1 weir"},
 	}

@@ -55,7 +55,11 @@ func (s *Shield) fromParts(ctx context.Context, req *policy.Request) (*rfc9111.A
 	}
 	own := asParts(req)
 	obj, v := s.find(own)
-	if obj == nil || v.Reuse != rfc9111.ReuseFresh || !rfc9111.Suffices(verdictRequest(req), obj.Response()) {
+	if unfit(req, obj) && req.Method != http.MethodHead { // a part cannot be decoded
+		closeObject(obj)
+		return s.passUnfit(ctx, req)
+	}
+	if obj == nil || unfit(req, obj) || v.Reuse != rfc9111.ReuseFresh || !rfc9111.Suffices(verdictRequest(req), obj.Response()) {
 		closeObject(obj)
 		return nil, nil
 	}

@@ -62,7 +62,7 @@ func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc911
 // pass forwards a request as it is. The reply's body is the answer's.
 func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decision) (*rfc9111.Answer, *reply, error) {
 	s.counts.passed.Add(1)
-	rep, err := s.sendHearing(ctx, req, forPass(req))
+	rep, err := s.sendPass(ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}

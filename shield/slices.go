@@ -132,18 +132,26 @@ func (s *Shield) startSliced(ctx context.Context, req *policy.Request) (*rfc9111
 		err = errWhole
 	}
 	if err != nil || ans.Head.Parts == nil {
-		return ans, err
+		return s.fitting(ctx, req, ans, err)
 	}
 	head := ofWhole(ans.Head)
+	fit := req.Fit(head)
+	if fit == policy.Unfit {
+		closeAnswer(ans)
+		return s.passUnfit(ctx, req)
+	}
 	b := s.newSliceBody(ctx, req, head)
 	b.wanted = wanted(req, head)
+	if fit == policy.Decoded { // which needs all of it, whatever the range
+		b.wanted = []rfc9111.Range{{Length: head.Length}}
+	}
 	b.hold(i, ans)
 	decision := ans.Decision
 	if len(b.wanted) > 0 && b.wanted[0].Start/req.Plan.SliceBytes != i {
 		first := b.wanted[0].Start / req.Plan.SliceBytes
 		if ans, err = b.same(first); err != nil || ans.Head.Parts == nil {
 			_ = b.Close()
-			return ans, err
+			return s.fitting(ctx, req, ans, err)
 		}
 		b.hold(first, ans)
 		decision = worse(decision, ans.Decision)

@@ -116,7 +116,7 @@ func fillStore(ctx context.Context, dir string, n int64) (err error) {
 	if err != nil {
 		return err
 	}
-	var spec keying.Spec
+	spec := keying.Spec{Recoded: true} // as routes have it unless they say otherwise
 	now := time.Now()
 	for i := range n {
 		if i%4096 == 0 && ctx.Err() != nil {

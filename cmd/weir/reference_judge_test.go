@@ -104,10 +104,11 @@ func (j *judge) note(what string) {
 }
 
 // unforced says that weir has used a licence that it does not need: of what is stored it serves every range, unless
-// If-Range has a date, which a coded form would share.
+// If-Range has a date, which a coded form would share, or it is decoded on its way.
 func unforced(x *exchange, used licence) error {
+	streamed := x.got.header.Get("Content-Length") == "" // as it is decoded
 	dated := x.query.header["If-Range"] != nil && !strings.Contains(x.query.header.Get("If-Range"), `"`)
-	if used&rangeIgnored != 0 && x.got.header.Get("X-Cache") == "hit" && !dated {
+	if used&rangeIgnored != 0 && x.got.header.Get("X-Cache") == "hit" && !dated && !streamed {
 		return errors.New("the range is ignored, and all of it is stored")
 	}
 	return nil
@@ -165,20 +166,22 @@ func (j *judge) against(x *exchange, version int, used licence) error {
 func (j *judge) recoded(x *exchange, rep representation) ([]representation, error) {
 	coding, identity := x.got.header.Get("Content-Encoding"), x.on.form(rep.version, "").body
 	switch {
-	case coding == "" && rep.coding == "" && x.got.status < 300:
-		return nil, errNotApplicable
+	case strings.HasPrefix(x.on.path, "/uncoded/"), x.on.gzip == "" && coding == "" && x.got.status < 300:
+		return nil, errNotApplicable // what is plain may also be the coded form without its coding
 	case coding != "" && !acceptsCoding(x.query.header, coding):
 		return nil, fmt.Errorf("%s is not accepted", coding)
 	}
-	// Its tag is weak, or one that the reference has never given.
-	if tag := x.got.header.Get("Etag"); rep.tag != "" {
-		rep.tag = "W/" + strings.TrimPrefix(rep.tag, "W/")
-		if tag != "" {
-			rep.tag = tag
+	// Its tag is weak, or one that the reference has never given. An answer without one is made of either form.
+	var tags []string
+	if tag := x.got.header.Get("Etag"); rep.tag == "" || tag != "" {
+		tags = []string{tag}
+	} else {
+		for _, made := range []string{rep.coding, "gzip"} {
+			tags = append(tags, "W/"+strings.TrimPrefix(x.on.form(rep.version, made).tag, "W/"))
 		}
-		if x.on.bodyOf(rep.tag) != nil {
-			return nil, fmt.Errorf("%s is the tag of another representation", tag)
-		}
+	}
+	if x.on.bodyOf(tags[0]) != nil {
+		return nil, fmt.Errorf("%s is the tag of another representation", tags[0])
 	}
 	key := x.on.path + " " + strconv.Itoa(rep.version) + " " + coding
 	rep.coding, rep.ranges = coding, true
@@ -204,10 +207,12 @@ func (j *judge) recoded(x *exchange, rep representation) ([]representation, erro
 			}
 		}
 	}
-	forms := make([]representation, len(bodies))
-	for i, body := range bodies {
-		forms[i] = rep
-		forms[i].body = body
+	var forms []representation
+	for _, body := range bodies {
+		for _, tag := range tags {
+			rep.body, rep.tag = body, tag
+			forms = append(forms, rep)
+		}
 	}
 	return forms, fmt.Errorf("no whole body in %q is known", coding)
 }
