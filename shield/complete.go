@@ -57,25 +57,32 @@ func (s *Shield) askForAll(f *flight) (*rfc9111.Response, error) {
 // readHeld reads from what f held before, where that is what comes next. It is false
 // where the reply has it.
 func (b *supply) readHeld(p []byte) (n int, ok bool) {
-	if !b.joins() || b.at >= b.begin && !b.over {
-		return 0, false
-	}
-	parts := b.f.parts.Response().Parts
-	limit := parts.From(b.at)
+	limit := b.held()
 	if b.at < b.begin {
 		limit = min(limit, b.begin-b.at)
+	} else if !b.over {
+		limit = 0
 	}
 	if limit == 0 {
 		return 0, false
 	}
+	head := b.f.parts.Response()
 	p = p[:min(int64(len(p)), limit)]
-	n, err := b.f.parts.ReadAt(p, parts.Below(b.at))
+	n, err := b.f.parts.ReadAt(p, head.Parts.Below(b.at))
 	b.at += int64(n)
 	if n < len(p) {
 		b.broken = unreadable(b.at, err)
-		b.s.damaged(partsKey(b.f.key), b.f.parts.Response(), b.broken)
+		b.s.damaged(partsKey(b.f.key), head, b.broken)
 	}
 	return n, true
+}
+
+// held is how many of the next bytes were held before.
+func (b *supply) held() int64 {
+	if head := b.f.joined(); head != nil {
+		return head.Parts.From(b.at)
+	}
+	return 0
 }
 
 // joined is the head of the parts that the whole of f begins or ends with, or nil.
@@ -85,6 +92,3 @@ func (f *flight) joined() *rfc9111.Response {
 	}
 	return f.parts.Response()
 }
-
-// joins says whether the body is made of parts that were held and of the reply.
-func (b *supply) joins() bool { return b.f.joined() != nil }

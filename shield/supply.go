@@ -39,7 +39,7 @@ func newSupply(s *Shield, f *flight, head *rfc9111.Response) *supply {
 	if parts := head.Parts; parts != nil {
 		b.base = parts.Held[0].Start
 	}
-	if b.joins() {
+	if f.joined() != nil {
 		b.begin, b.end = f.rest.Start, f.rest.Start+f.rest.Length
 	}
 	return b
@@ -60,7 +60,7 @@ func (b *supply) Read(p []byte) (int, error) {
 	switch ended := errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF); {
 	case n > 0 && b.end >= 0 && b.at > b.end:
 		return n, fmt.Errorf("%w: body longer than its length of %d", ErrOriginProtocol, b.end)
-	case ended && b.at == b.end && b.at < b.size && b.joins() && b.f.parts.Response().Parts.From(b.at) > 0:
+	case ended && b.at == b.end && b.held() > 0:
 		b.over = true
 		return n, nil
 	case ended && b.at < b.size:
