@@ -154,13 +154,19 @@ func (j *judge) against(x *exchange, version int, used licence) error {
 		return differ(x.got, x.on.answer(q.method, h, rep, x.now), rep)
 	}
 	forms, err := j.recoded(x, rep)
-	for _, form := range forms {
+	for i, form := range forms {
 		if err = differ(x.got, x.on.answer(q.method, h, form, x.now), form); err == nil {
+			if i == len(forms)-1 && form.coding != "" && (x.got.status != http.StatusOK || q.method == http.MethodHead) {
+				j.note(guessed)
+			}
 			return nil
 		}
 	}
 	return err
 }
+
+// guessed counts the answers of which not all could be compared.
+const guessed = "guessed: the whole body has not been seen"
 
 // recoded returns the representations that the cache may have made of rep.
 func (j *judge) recoded(x *exchange, rep representation) ([]representation, error) {
@@ -196,16 +202,10 @@ func (j *judge) recoded(x *exchange, rep representation) ([]representation, erro
 		j.remember(key, x.got.body)
 		bodies = [][]byte{x.got.body}
 	default: // of which only a part is here
-		if bodies = j.seen(key); len(bodies) == 0 {
-			whole, err := j.fetch(plain(x.on, x.query.header.Get("Accept-Encoding")))
-			if err != nil {
-				return nil, err
-			}
-			if c := whole.header.Get("Content-Encoding"); c == coding && decodes(c, whole.body, identity) == nil {
-				j.remember(key, whole.body)
-				bodies = [][]byte{whole.body}
-			}
+		if err := j.learn(x, coding, key, identity); err != nil {
+			return nil, err
 		}
+		bodies = append(slices.Clip(j.seen(key)), x.guess())
 	}
 	var forms []representation
 	for _, body := range bodies {
@@ -215,6 +215,33 @@ func (j *judge) recoded(x *exchange, rep representation) ([]representation, erro
 		}
 	}
 	return forms, fmt.Errorf("no whole body in %q is known", coding)
+}
+
+// guess makes a body with what the answer tells of it. The cache may have put another one in its place since.
+func (x *exchange) guess() []byte {
+	if length, err := strconv.Atoi(x.got.header.Get("Content-Length")); x.query.method == http.MethodHead && err == nil {
+		return make([]byte, length)
+	}
+	var whole []byte
+	pieces, _ := piecesOf(x.got) // none that can be read, no body
+	for _, p := range pieces {
+		if whole == nil {
+			whole = make([]byte, p.size)
+		}
+		if p.to <= len(whole) && p.from <= p.to {
+			copy(whole[p.from:p.to], p.body)
+		}
+	}
+	return whole
+}
+
+// learn gets the whole of what x has a part of, in case it is not known yet.
+func (j *judge) learn(x *exchange, coding, key string, identity []byte) error {
+	whole, err := j.fetch(plain(x.on, x.query.header.Get("Accept-Encoding")))
+	if err == nil && whole.header.Get("Content-Encoding") == coding && decodes(coding, whole.body, identity) == nil {
+		j.remember(key, whole.body)
+	}
+	return err
 }
 
 func (j *judge) remember(key string, body []byte) {
