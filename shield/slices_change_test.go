@@ -381,6 +381,7 @@ func TestEvictedSlices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, a := startArchive(t, 6*sliceSize, options{})
 		s.get("/")
+		synctest.Wait() // for flights that are about to end
 		a.requests()
 		ans, err := s.shield.Fetch(context.Background(), s.request("/"))
 		if err != nil {
