@@ -67,10 +67,11 @@ func TestHeadOutdates(t *testing.T) {
 		{"gone", headed("body", 410)},
 		{"not found", headed("body", 404)},
 	} {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, synced(func(t *testing.T) {
 			s := start(t, options{policy: stalePolicy})
 			s.origin.answer(c.answer)
 			s.get("/").want(t, "body", rfc9111.Miss, rfc9111.StatusOK)
+			synctest.Wait() // for flights that are about to end
 			r := s.get("HEAD /", "Cache-Control", "no-cache")
 			if r.err != nil || r.header.Get("X-A") != "" || r.decision.Stored {
 				t.Errorf("the client did not get the origin's answer: %+v", r)
@@ -82,6 +83,7 @@ func TestHeadOutdates(t *testing.T) {
 			if r := s.get("/"); r.err == nil {
 				t.Errorf("used on an error: %+v", r)
 			}
+			synctest.Wait()
 			s.origin.answer(func(r *http.Request) (*http.Response, error) {
 				if r.Header.Get("If-None-Match") != `"1"` {
 					t.Error("not validated")
@@ -91,8 +93,13 @@ func TestHeadOutdates(t *testing.T) {
 			if r := s.get("/"); r.body != "body" || r.decision.ForwardStatus != 304 {
 				t.Errorf("%+v", r)
 			}
-		})
+			s.close()
+		}))
 	}
+}
+
+func synced(f func(*testing.T)) func(*testing.T) {
+	return func(t *testing.T) { synctest.Test(t, f) }
 }
 
 // A cookie that comes with an answer to HEAD is its client's, and nobody else's.
