@@ -23,6 +23,12 @@ func unfit(req *policy.Request, obj Object) bool {
 	return obj != nil && req.Fit(obj.Response()) == policy.Unfit
 }
 
+// ofAnotherSize says whether head tells that a range does not exist in a form which may not be that
+// for req's client: the origin was asked for any coding, and has chosen one.
+func ofAnotherSize(req *policy.Request, head *rfc9111.Response) bool {
+	return head.Status == http.StatusRequestedRangeNotSatisfiable && req.Keyed.Accepts.String() != req.Keyed.AcceptEncoding
+}
+
 // passUnfit forwards a request whose client accepts none of the codings in which the response
 // for everybody may be sent, RFC 9111 5.2.2.6.
 func (s *Shield) passUnfit(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {

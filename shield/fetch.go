@@ -280,7 +280,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	case ranged(out.head.Status) && req.Header["If-Range"] != nil:
 		s.flights.leave(st) // the origin was not asked so
 		return nil, &another{alone: true}, nil
-	case (!st.leader || !st.f.apart) && req.Fit(out.head) == policy.Unfit:
+	case (!st.leader || !st.f.apart) && (req.Fit(out.head) == policy.Unfit || ofAnotherSize(req, out.head)):
 		s.flights.leave(st)
 		return nil, &another{unfit: true}, nil
 	}

@@ -117,3 +117,35 @@ func TestPartsEqualTheOrigins(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 }
+
+// The origin is asked for any coding. That a range lies beyond what it has coded says nothing
+// to a client who does not accept that coding.
+func TestRangeBeyondACodedBody(t *testing.T) {
+	origin, open := partialShop(t)
+	node := open()
+	body := strings.Repeat("0123456789", 1000)
+	coded := encoded(t, "gzip", body)
+	origin.page("/a", func(w http.ResponseWriter, r *http.Request) {
+		h, chosen := w.Header(), body
+		h.Set("Cache-Control", "max-age=60")
+		h.Set("Content-Type", "text/plain")
+		h.Set("Vary", "Accept-Encoding")
+		h.Set("Etag", `"1"`)
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h.Set("Etag", `"1.gzip"`)
+			h.Set("Content-Encoding", "gzip")
+			chosen = coded
+		}
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(chosen))
+	})
+	for _, codings := range []string{"identity", "br"} {
+		got := node.fill("/a", "Range: bytes=9000-9009", "Accept-Encoding: "+codings)
+		if got.StatusCode != 206 || got.body != "0123456789" || got.Header.Get("Content-Range") != "bytes 9000-9009/10000" {
+			t.Errorf("%s: %d, %q, %v", codings, got.StatusCode, got.body, got.Header)
+		}
+	}
+	got := node.fill("/a", "Range: bytes=9000-9009", "Accept-Encoding: gzip")
+	if got.StatusCode != 416 || got.Header.Get("Content-Range") != fmt.Sprintf("bytes */%d", len(coded)) {
+		t.Errorf("gzip: %d, %v", got.StatusCode, got.Header)
+	}
+}
