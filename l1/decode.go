@@ -123,7 +123,8 @@ func (d *decoder) read(p []byte) (int, error) {
 		}
 	}
 	n, err := d.codec.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	cut := d.in.err != nil && !errors.Is(d.in.err, io.EOF) // whatever the codec makes of it
+	if err != nil && (cut || !errors.Is(err, io.EOF)) {
 		err = d.failed(err)
 	}
 	return n, err

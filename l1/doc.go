@@ -70,7 +70,8 @@
 //
 // A decoded body may have 16 GiB, and 100 times the coded bytes once it has passed 1 MiB. A
 // decoder counts with the most that it can need: 64 KiB for gzip, 10 MiB for zstd and 17 MiB for
-// br, whose windows have 8 and 16 MiB at most. [Options].DecoderRoom bounds all of them; a request
+// br, whose windows have 8 and 16 MiB at most. [Options].DecoderRoom bounds all of them, a
+// quarter of it for bodies in memory, so that slow clients of streams hold nobody else up; a request
 // beyond it waits for two seconds and fails with ErrBusy, before its client has got anything.
 //
 // Levels, measured by BenchmarkEncode on source text (MB/s, share that is left): zstd at its

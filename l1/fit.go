@@ -105,10 +105,10 @@ func (t *Tier) decodeHeld(ctx context.Context, req *policy.Request, h held, ans 
 
 // decodeBytes makes ans, whose body is in memory, plain and in one piece.
 func (t *Tier) decodeBytes(ctx context.Context, c coding, ans *rfc9111.Answer) (*form, error) {
-	if err := t.room.take(ctx, c); err != nil {
+	if err := t.brief.take(ctx, c); err != nil {
 		return nil, err
 	}
-	defer t.room.give(c)
+	defer t.brief.give(c)
 	plain, err := decodeWhole(c, ans.Bytes, t.opts.MaxObject)
 	if err != nil {
 		return nil, err

@@ -82,7 +82,8 @@ type Tier struct {
 	store      *store
 	coder      *coder
 	wanted     wanted
-	room       room // for decoders
+	room       room // for decoders that clients keep busy
+	brief      room // for decoders of bodies in memory, which wait for no client
 	counts     counts
 }
 
@@ -91,7 +92,7 @@ func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	t := &Tier{next: next, epochs: epochs, opts: opts, room: room{max: opts.DecoderRoom}}
+	t := &Tier{next: next, epochs: epochs, opts: opts, room: room{max: opts.DecoderRoom / 4 * 3}, brief: room{max: opts.DecoderRoom / 4}}
 	seed := maphash.MakeSeed() // because clients choose keys
 	t.hash = func(key keying.Key) uint64 { return maphash.Comparable(seed, key.Digest()) }
 	var err error

@@ -248,6 +248,7 @@ func (s *Shield) finish(f *flight, head *rfc9111.Response, t tail) {
 			s.filled(f.key, head, whole)
 		}
 		s.counts.filled.Add(1)
+		s.disownPurged(f, head)
 	}
 	f.body.publish(t.held)
 	f.body.end(nil)

@@ -15,6 +15,11 @@ import (
 const (
 	maxPart  = 4 << 20  // bytes of one part that are kept; a longer one is served and forgotten
 	maxParts = 16 << 20 // bytes that are kept of one response in parts
+	maxHeld  = 64       // ranges that these may be in
+
+	// Keeping a part copies what is held already. Many small ones would fill the store with copies.
+	freeCopy  = 1 << 20 // bytes that may be copied for any part
+	maxCopied = 16      // times its own length, beyond that
 )
 
 // partsKey is what is stored of key in parts. There is one object of them, for each variant.
@@ -201,6 +206,17 @@ func (s *Shield) keepPart(f *flight, head *rfc9111.Response, r rfc9111.Range, bo
 		return
 	}
 	s.counts.filled.Add(1)
+	s.disownPurged(f, head)
+}
+
+// disownPurged looks again at what f put together with older parts: the new head may lack the tag by
+// which a purge named those while they were copied.
+func (s *Shield) disownPurged(f *flight, head *rfc9111.Response) {
+	if f.parts == nil || !s.purgedSince(f.key, f.parts.Response(), f.epoch) {
+		return
+	}
+	s.forget(partsKey(f.req.Keyed.Key), head.Selection)
+	s.forget(f.req.Keyed.Key, head.Selection)
 }
 
 // asAnswer is the head of an answer that has range r of whole. Who asked for more gets the
@@ -237,7 +253,9 @@ func (s *Shield) withPart(f *flight, head, whole *rfc9111.Response, r rfc9111.Ra
 	}
 	parts, ok := parts.Add(r, whole.Length)
 	sum.Parts, sum.Length = &parts, parts.Bytes()
-	if !ok || s.store == nil || r.Length > s.maxPart() || sum.Length > maxParts || s.tooLong(sum.Length) {
+	copied := sum.Length - r.Length
+	costly := len(parts.Held) > maxHeld || copied > freeCopy && copied/maxCopied > r.Length && !parts.Whole()
+	if !ok || costly || s.store == nil || r.Length > s.maxPart() || sum.Length > maxParts || s.tooLong(sum.Length) {
 		return nil
 	}
 	return &sum

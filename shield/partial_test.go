@@ -356,7 +356,7 @@ func TestPartsThatDoNotFit(t *testing.T) {
 			s, _ := startPartial(t)
 			s.origin.answer(func(*http.Request) (*http.Response, error) { return c.answer(), nil })
 			for range 2 {
-				ans, err := s.shield.Fetch(context.Background(), s.request("/", "Range", "bytes=5-9"))
+				ans, err := s.shield.Fetch(context.Background(), s.request("/", "Range", "bytes=5-9", "Accept-Encoding", "br, gzip, zstd"))
 				if err != nil {
 					t.Fatal(err)
 				}
