@@ -3,12 +3,10 @@ package l1
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/gzip"
@@ -35,17 +33,8 @@ const (
 	maxRatio   = 100
 	maxDecoded = 16 << 30
 
-	zstdWindow = 8 << 20 // as RFC 9659 3 has it
-	inputRoom  = 4 << 10
+	inputRoom = 4 << 10
 )
-
-// decoderBytes is what a decoder can hold at most: its window, which for br has
-// 16 MiB at most, RFC 7932 9.1, and tables.
-var decoderBytes = [codings]int64{
-	brotliCoding: 17 << 20,
-	gzipCoding:   64 << 10,
-	zstdCoding:   zstdWindow + 2<<20,
-}
 
 // codec is one of the decoders of three libraries.
 type codec interface {
@@ -55,45 +44,46 @@ type codec interface {
 
 // A decoder undoes a coding within the bounds. It is used for one body after another.
 type decoder struct {
+	coding  coding
 	codec   codec
 	buf     *bufio.Reader
 	in      source
 	out     int64
 	started bool
+	room    int64 // that it can need, once it has started
 	err     error
 }
 
 var decoders = [codings]sync.Pool{
-	brotliCoding: {New: func() any { return newDecoder(new(brotli.Reader)) }},
-	gzipCoding:   {New: func() any { return newDecoder(new(gzip.Reader)) }},
+	brotliCoding: {New: func() any { return newDecoder(brotliCoding, new(brotli.Reader)) }},
+	gzipCoding:   {New: func() any { return newDecoder(gzipCoding, new(gzip.Reader)) }},
 	zstdCoding: {New: func() any {
-		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(zstdWindow))
+		z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 		if err != nil {
 			panic(err) // of options that are constants
 		}
-		return newDecoder(z)
+		return newDecoder(zstdCoding, z)
 	}},
 }
 
-func newDecoder(c codec) *decoder {
-	return &decoder{codec: c, buf: bufio.NewReaderSize(nil, inputRoom)}
+func newDecoder(c coding, with codec) *decoder {
+	return &decoder{coding: c, codec: with, buf: bufio.NewReaderSize(nil, inputRoom)}
 }
 
 // takeDecoder returns a decoder for src, to be given back with giveDecoder.
 func takeDecoder(c coding, src io.Reader) *decoder {
 	d := decoders[c].Get().(*decoder)
-	d.in, d.out, d.started, d.err = source{src: src}, 0, false, nil
+	d.in, d.out, d.started, d.room, d.err = source{src: src}, 0, false, 0, nil
 	d.buf.Reset(&d.in)
 	return d
 }
 
-func giveDecoder(c coding, d *decoder) {
+func giveDecoder(d *decoder) {
 	d.in = source{}
-	if d.out > freeBytes && c != gzipCoding || d.err != nil && !errors.Is(d.err, io.EOF) {
+	if d.out > freeBytes && d.coding != gzipCoding || d.err != nil && !errors.Is(d.err, io.EOF) {
 		return // its window is large, or who knows what state its codec is in
 	}
-	decoders[c].Put(d)
+	decoders[d.coding].Put(d)
 }
 
 // Read never returns what looks like the end of a body that is not whole.
@@ -118,7 +108,7 @@ func (d *decoder) read(p []byte) (int, error) {
 		if _, err := d.buf.Peek(1); err != nil {
 			return 0, err
 		}
-		if err := d.codec.Reset(d.buf); err != nil {
+		if err := d.start(); err != nil {
 			return 0, d.failed(err)
 		}
 	}
@@ -128,6 +118,20 @@ func (d *decoder) read(p []byte) (int, error) {
 		err = d.failed(err)
 	}
 	return n, err
+}
+
+// start makes the codec ready for what has come.
+func (d *decoder) start() error {
+	begin, err := d.buf.Peek(d.buf.Buffered())
+	if err != nil {
+		return err
+	}
+	d.room = roomFor(d.coding, begin)
+	if z, ok := d.codec.(*zstd.Decoder); ok {
+		limit := uint64(zstdLimit(begin))
+		return z.ResetWithOptions(d.buf, zstd.WithDecoderMaxWindow(limit), zstd.WithDecoderMaxMemory(limit))
+	}
+	return d.codec.Reset(d.buf)
 }
 
 // failed blames the source of the coded bytes if it failed, and otherwise the bytes.
@@ -158,7 +162,7 @@ func (s *source) Read(p []byte) (int, error) {
 // decodeWhole undoes the coding of body, which may have limit bytes then.
 func decodeWhole(c coding, body []byte, limit int64) ([]byte, error) {
 	d := takeDecoder(c, bytes.NewReader(body))
-	defer giveDecoder(c, d)
+	defer giveDecoder(d)
 	var plain bytes.Buffer
 	plain.Grow(int(min(4*int64(len(body)), limit)) + bytes.MinRead)
 	n, err := plain.ReadFrom(io.LimitReader(d, limit+1))
@@ -174,16 +178,17 @@ func decodeWhole(c coding, body []byte, limit int64) ([]byte, error) {
 
 // decodedBody streams a body without its coding. It can be closed during a Read.
 type decodedBody struct {
-	src    io.ReadCloser
-	coding coding
-	end    func() // called once
+	src  io.ReadCloser
+	room *room
 
-	mu sync.Mutex // held while it is read
-	d  *decoder   // nil when it is closed
+	mu    sync.Mutex // held while it is read
+	d     *decoder   // nil when it is closed
+	taken int64      // of room
 }
 
-func newDecodedBody(c coding, src io.ReadCloser, end func()) *decodedBody {
-	return &decodedBody{src: src, coding: c, end: end, d: takeDecoder(c, src)}
+// newDecodedBody decodes src in room, of which the most that it can need has been taken.
+func newDecodedBody(c coding, src io.ReadCloser, in *room) *decodedBody {
+	return &decodedBody{src: src, room: in, d: takeDecoder(c, src), taken: mostRoom[c]}
 }
 
 func (b *decodedBody) Read(p []byte) (int, error) {
@@ -192,7 +197,12 @@ func (b *decodedBody) Read(p []byte) (int, error) {
 	if b.d == nil {
 		return 0, errClosed
 	}
-	return b.d.Read(p)
+	n, err := b.d.Read(p)
+	if b.d.room > 0 && b.d.room < b.taken {
+		b.room.give(b.taken - b.d.room)
+		b.taken = b.d.room
+	}
+	return n, err
 }
 
 func (b *decodedBody) Close() error {
@@ -200,67 +210,9 @@ func (b *decodedBody) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.d != nil {
-		giveDecoder(b.coding, b.d)
+		giveDecoder(b.d)
 		b.d = nil
-		b.end()
+		b.room.give(b.taken)
 	}
 	return err
-}
-
-// busyWait is how long a request waits until memory for a decoder is free.
-const busyWait = 2 * time.Second
-
-// room is memory that decoders share.
-type room struct {
-	max int64
-
-	mu    sync.Mutex
-	taken int64
-	freed chan struct{} // closed when some is given back; nil when nobody waits
-}
-
-// take waits for memory for a decoder.
-func (r *room) take(ctx context.Context, c coding) error {
-	var patience *time.Timer
-	for {
-		freed := r.tryTake(decoderBytes[c])
-		if freed == nil {
-			return nil
-		}
-		if patience == nil {
-			patience = time.NewTimer(busyWait)
-			defer patience.Stop()
-		}
-		select {
-		case <-freed:
-		case <-patience.C:
-			return ErrBusy
-		case <-ctx.Done():
-			return fmt.Errorf("l1: client left: %w", context.Cause(ctx))
-		}
-	}
-}
-
-// tryTake takes size bytes, or returns what to wait for.
-func (r *room) tryTake(size int64) (freed <-chan struct{}) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.taken == 0 || r.taken+size <= r.max {
-		r.taken += size
-		return nil
-	}
-	if r.freed == nil {
-		r.freed = make(chan struct{})
-	}
-	return r.freed
-}
-
-func (r *room) give(c coding) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.taken -= decoderBytes[c]
-	if r.freed != nil {
-		close(r.freed)
-		r.freed = nil
-	}
 }

@@ -69,10 +69,10 @@
 // the decoded ones. A date in If-Range names no bytes where there may be several forms.
 //
 // A decoded body may have 16 GiB, and 100 times the coded bytes once it has passed 1 MiB. A
-// decoder counts with the most that it can need: 64 KiB for gzip, 10 MiB for zstd and 17 MiB for
-// br, whose windows have 8 and 16 MiB at most. [Options].DecoderRoom bounds all of them, a
-// quarter of it for bodies in memory, so that slow clients of streams hold nobody else up; a request
-// beyond it waits for two seconds and fails with ErrBusy, before its client has got anything.
+// decoder counts with the most that it can need: 64 KiB for gzip, the window and 1 MiB for zstd, the
+// window and 4 MiB for br; windows have 8 and 16 MiB at most. [Options].DecoderRoom bounds all of them. A quarter of
+// it is for what is decoded in memory, so that slow clients of streams keep nobody from that. A request for
+// which there is no room waits for two seconds and fails with ErrBusy, before its client has got anything.
 //
 // Levels, measured by BenchmarkEncode on source text (MB/s, share that is left): zstd at its
 // default level 50 to 95, 33 to 45 %; gzip 6 45 to 55, 32 to 44 %; br 5 10 to 12, 30 to 42 %. At

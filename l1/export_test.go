@@ -23,8 +23,10 @@ func Decode(name string, body []byte, limit int64) ([]byte, error) {
 }
 
 // DecodeStream undoes a coding as it comes.
-func DecodeStream(name string, src io.ReadCloser, end func()) io.ReadCloser {
-	return newDecodedBody(codingOf(name), src, end)
+func DecodeStream(name string, src io.ReadCloser) (body io.ReadCloser, taken func() int64) {
+	c := codingOf(name)
+	r := &room{taken: mostRoom[c]}
+	return newDecodedBody(c, src, r), func() int64 { return r.taken }
 }
 
 // ErrTooLong is Decode's error for more than limit bytes.
@@ -32,10 +34,11 @@ var ErrTooLong = errTooLong
 
 // RoomTaken is the memory that decoders have.
 func (t *Tier) RoomTaken() int64 {
-	t.room.mu.Lock()
-	defer t.room.mu.Unlock()
-	return t.room.taken
+	taken := int64(0)
+	for _, r := range []*room{&t.streams, &t.moments} {
+		r.mu.Lock()
+		taken += r.taken
+		r.mu.Unlock()
+	}
+	return taken
 }
-
-// DecoderBytes is what a decoder counts with.
-func DecoderBytes(name string) int64 { return decoderBytes[codingOf(name)] }

@@ -88,7 +88,7 @@ func (t *Tier) decodeHeld(ctx context.Context, req *policy.Request, h held, ans 
 	case f == tooLong:
 		return t.decodeStream(ctx, req, h.coding, ans)
 	}
-	f, err := t.decodeBytes(ctx, h.coding, ans)
+	f, err := t.decodeOnce(ctx, h)
 	switch {
 	case errors.Is(err, errTooLong):
 		slot.CompareAndSwap(nil, tooLong)
@@ -99,23 +99,46 @@ func (t *Tier) decodeHeld(ctx context.Context, req *policy.Request, h held, ans 
 	case err != nil:
 		return err
 	}
-	t.attach(h.entry, h.object, identity, f)
+	ans.Head, ans.Bytes = f.head, f.body
 	return nil
 }
 
-// decodeBytes makes ans, whose body is in memory, plain and in one piece.
-func (t *Tier) decodeBytes(ctx context.Context, c coding, ans *rfc9111.Answer) (*form, error) {
-	if err := t.brief.take(ctx, c); err != nil {
+// decodeOnce decodes an object's body and keeps it beside the object. Those who want the
+// same wait for the first.
+func (t *Tier) decodeOnce(ctx context.Context, h held) (*form, error) {
+	size := roomFor(h.coding, h.body)
+	if err := t.moments.take(ctx, size); err != nil {
 		return nil, err
 	}
-	defer t.brief.give(c)
-	plain, err := decodeWhole(c, ans.Bytes, t.opts.MaxObject)
+	defer t.moments.give(size)
+	mu := &t.decoding[h.hash%uint64(len(t.decoding))]
+	mu.Lock()
+	defer mu.Unlock()
+	if f := h.forms[identity].Load(); f.ready() {
+		return f, nil
+	}
+	plain, err := decodeWhole(h.coding, h.body, t.opts.MaxObject)
 	if err != nil {
 		return nil, err
 	}
-	f := newForm(identity, plain, ans.Head)
-	ans.Head, ans.Bytes = f.head, f.body
+	f := newForm(identity, plain, h.resp)
+	t.attach(h.entry, h.object, identity, f)
 	return f, nil
+}
+
+// decodeBytes makes ans, whose body is in memory, plain and in one piece.
+func (t *Tier) decodeBytes(ctx context.Context, c coding, ans *rfc9111.Answer) error {
+	size := roomFor(c, ans.Bytes)
+	if err := t.moments.take(ctx, size); err != nil {
+		return err
+	}
+	defer t.moments.give(size)
+	plain, err := decodeWhole(c, ans.Bytes, t.opts.MaxObject)
+	if err != nil {
+		return err
+	}
+	ans.Head, ans.Bytes = rfc9111.Recoded(ans.Head, "", int64(len(plain))), plain
+	return nil
 }
 
 // decodeStream makes ans a plain stream of a length that is not known.
@@ -129,12 +152,12 @@ func (t *Tier) decodeStream(ctx context.Context, req *policy.Request, c coding, 
 		ans.Head, ans.Bytes, ans.Body, ans.At = head, nil, http.NoBody, nil
 		return src.Close()
 	}
-	if err := t.room.take(ctx, c); err != nil {
+	if err := t.streams.take(ctx, mostRoom[c]); err != nil {
 		_ = src.Close() // nobody reads it
 		return err
 	}
 	ans.Head, ans.Bytes, ans.At, ans.Trailer = head, nil, nil, ans.Trailer.Recoded()
-	ans.Body = newDecodedBody(c, src, func() { t.room.give(c) })
+	ans.Body = newDecodedBody(c, src, &t.streams)
 	return nil
 }
 
@@ -156,7 +179,7 @@ func (t *Tier) fit(ctx context.Context, req *policy.Request, ans *rfc9111.Answer
 	}
 	ans.Mixed = true
 	if ans.Bytes != nil {
-		if _, err = t.decodeBytes(ctx, c, ans); err == nil {
+		if err = t.decodeBytes(ctx, c, ans); err == nil {
 			return ans, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +39,7 @@ type Options struct {
 	MaxBytes    int64            // for everything held; at least MinBytes, default 256 MiB
 	MaxObject   int64            // of one body, default 1 MiB; larger ones are left to the next tier
 	MaxVariants int              // under one key, default 64; the least recently used gives way
-	DecoderRoom int64            // bytes for decoders at work, default 128 MiB; one is always let through
+	DecoderRoom int64            // bytes for decoders at work, default 256 MiB; a first one is always let through
 	Now         func() time.Time // default time.Now
 }
 
@@ -56,7 +57,7 @@ func (o *Options) setDefaults() error {
 		o.MaxVariants = 64
 	}
 	if o.DecoderRoom == 0 {
-		o.DecoderRoom = 128 << 20
+		o.DecoderRoom = 256 << 20
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -82,8 +83,9 @@ type Tier struct {
 	store      *store
 	coder      *coder
 	wanted     wanted
-	room       room // for decoders that clients keep busy
-	brief      room // for decoders of bodies in memory, which wait for no client
+	streams    room           // for decoders at the pace of clients
+	moments    room           // for those that are done at once, whatever clients do
+	decoding   [64]sync.Mutex // held while a held body with such a hash is decoded
 	counts     counts
 }
 
@@ -92,7 +94,9 @@ func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	t := &Tier{next: next, epochs: epochs, opts: opts, room: room{max: opts.DecoderRoom / 4 * 3}, brief: room{max: opts.DecoderRoom / 4}}
+	t := &Tier{next: next, epochs: epochs, opts: opts}
+	t.moments.max = opts.DecoderRoom / 4
+	t.streams.max = opts.DecoderRoom - t.moments.max
 	seed := maphash.MakeSeed() // because clients choose keys
 	t.hash = func(key keying.Key) uint64 { return maphash.Comparable(seed, key.Digest()) }
 	var err error

@@ -236,3 +236,146 @@ func TestHeadOfCodedAnswers(t *testing.T) {
 		}
 	}
 }
+
+// getBroken sends a GET whose answer is not whole, and returns what came of it.
+func (r *running) getBroken(path string, fields ...string) (got int, err error) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.base+path, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.Host = testHost
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		req.Header.Add(name, value)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode >= 500 {
+		return 0, fmt.Errorf("status %d", resp.StatusCode)
+	}
+	n, err := io.Copy(io.Discard, resp.Body)
+	return int(n), err
+}
+
+// What cannot be decoded ends in a visible error for whoever needs it decoded, and is as good
+// as ever for all others.
+func TestWhatCannotBeDecodedIsVisible(t *testing.T) {
+	origin, node := shop(t)
+	page := strings.Repeat("a page that compresses well ", 1000)
+	cut := encoded(t, "gzip", page)
+	cut = cut[:len(cut)-9]
+	zeros := strings.Repeat(encoded(t, "gzip", string(make([]byte, 16<<20))), 256) // 4 GiB
+	for path, body := range map[string]string{"/cut": cut, "/zeros": zeros, "/garbage": "no gzip at all"} {
+		origin.text(path, body, "Cache-Control: max-age=60", "Content-Type: text/html", "Content-Encoding: gzip")
+		for _, state := range []string{"cold", "warm"} {
+			if got, err := node.getBroken(path); err == nil || got > 64<<20 {
+				t.Errorf("%s %s: %d bytes look whole", state, path, got)
+			}
+			node.quiet()
+			if got := node.get(path, "Accept-Encoding: gzip"); got.body != body || got.Header.Get("X-Cache") != "hit" {
+				t.Errorf("%s %s: %d bytes, %s", state, path, len(got.body), got.use())
+			}
+		}
+		asked(t, origin, path, 1)
+	}
+}
+
+// Each event must arrive before the origin makes the next one, coded or not.
+func TestCodedEventsAreNotBuffered(t *testing.T) {
+	origin, node := shop(t)
+	next := make(chan struct{})
+	origin.page("/events", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Cache-Control", "no-store")
+		z := gzip.NewWriter(w)
+		for n := range 3 {
+			fmt.Fprintf(z, "data: %d\n\n", n)
+			_ = z.Flush() // into a response that the test reads
+			_ = http.NewResponseController(w).Flush()
+			<-next
+		}
+		_ = z.Close()
+	})
+	resp := node.open("/events")
+	if resp.Header.Get("Content-Encoding") != "" {
+		t.Fatalf("%v", resp.Header)
+	}
+	for n := range 3 {
+		want := fmt.Sprintf("data: %d\n\n", n)
+		got := make([]byte, len(want))
+		if _, err := io.ReadFull(resp.Body, got); err != nil || string(got) != want {
+			t.Fatalf("%q, %v", got, err)
+		}
+		next <- struct{}{}
+	}
+	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// Slices and parts are of the coded content. Who does not accept it gets all of it decoded, or
+// a part of its own from the origin, which cannot be cut from the others.
+func TestCodedContentInPieces(t *testing.T) {
+	c := newClock()
+	origin := newScripted(t, c)
+	policy := fmt.Sprintf(`{"origins": {"o": {"url": %q}}, "routes": [
+		{"name": "slices", "match": {"path": "/slices"}, "edge": {"sliceBytes": 65536}},
+		{"name": "parts", "match": {"path": "/parts"}, "edge": {"storePartial": true}}]}`, origin.URL)
+	node := serve(t, c, "--policy", writeFile(t, t.TempDir()+"/policy.json", policy), "--data", folder(t))
+	var b strings.Builder
+	for i := range 60_000 {
+		fmt.Fprintf(&b, "%d,", i*i*i)
+	}
+	page := b.String()
+	coded := encoded(t, "gzip", page)
+	serveIt := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Content-Type", "text/csv")
+		w.Header().Set("Vary", "Accept-Encoding")
+		body := page
+		w.Header().Set("ETag", `"plain"`)
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("ETag", `"coded"`)
+			body = coded
+		}
+		http.ServeContent(w, r, "", c.Now().Add(-3600e9), strings.NewReader(body))
+	}
+	origin.page("/slices", serveIt)
+	origin.page("/parts", serveIt)
+	part := func(s string) string { return s[1000:2000] }
+	for range 2 {
+		for _, accepted := range clientKinds {
+			for _, path := range []string{"/slices", "/parts"} {
+				accepts := strings.Contains(accepted, "gzip")
+				got := node.fill(path, append(accepting(accepted), "Range: bytes=1000-1999")...)
+				switch {
+				case got.StatusCode == 206 && got.body == part(map[bool]string{true: coded, false: page}[accepts]):
+				case got.StatusCode == 200 && got.body == page && !accepts && path == "/slices":
+				default:
+					t.Errorf("a part of %s to %q: %d, %d bytes", path, accepted, got.StatusCode, len(got.body))
+				}
+				if path == "/slices" {
+					if got := node.fill(path, accepting(accepted)...); got.plain(t) != page || !fits(got.Header.Get("Content-Encoding"), accepted) {
+						t.Errorf("all of %s to %q: %d, %d bytes, %v", path, accepted, got.StatusCode, len(got.body), got.Header)
+					}
+				}
+			}
+		}
+	}
+	slices := (len(coded)-1)/65536 + 1
+	asked(t, origin, "/slices", slices)
+	if got := node.fill("/parts"); got.plain(t) != page || got.Header.Get("ETag") != `W/"coded"` {
+		t.Errorf("%d bytes, %v", len(got.body), got.Header)
+	}
+	for range 2 {
+		if got := node.get("/parts", "Accept-Encoding: gzip", "Range: bytes=1000-1999"); got.body != part(coded) || got.Header.Get("X-Cache") != "hit" {
+			t.Errorf("%d bytes, %s", len(got.body), got.use())
+		}
+	}
+}
