@@ -364,11 +364,7 @@ func TestPartsThatDoNotFit(t *testing.T) {
 					t.Errorf("%q, %v, %+v", r.body, r.err, r.decision)
 				}
 			}
-			want := 2
-			if c.name == "unsatisfiable" { // and asked again in the client's own codings
-				want = 4
-			}
-			s.wantOrigin(want)
+			s.wantOrigin(2)
 			if s.store.Len() != 0 {
 				t.Error("stored")
 			}
