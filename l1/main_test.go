@@ -104,6 +104,10 @@ func (e *epochs) Purged(_ keying.Key, resp *rfc9111.Response) bool {
 }
 
 // purge adds a rule after all that were stored before it.
+func (e *epochs) Softened(keying.Key, *rfc9111.Response) bool { return false }
+
+func (e *epochs) Sight(context.Context, time.Time, uint64) l1.Sight { return l1.Sight{} }
+
 func (e *epochs) purge(matches func(resp *rfc9111.Response) bool) {
 	e.matches.Store(&matches)
 	e.current.Add(1)

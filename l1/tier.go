@@ -32,6 +32,20 @@ type Epochs interface {
 	Current() uint64
 	// Purged says whether a purge newer than resp.Epoch matches resp.
 	Purged(key keying.Key, resp *rfc9111.Response) bool
+	// Softened says whether a soft purge newer than resp.Epoch matches resp: it counts
+	// as just gone stale.
+	Softened(key keying.Key, resp *rfc9111.Response) bool
+	// Sight says how far what this knows can be trusted for a request that has come at
+	// now and wants an answer that is no older than the purge min. It may have to ask
+	// another machine, until ctx ends.
+	Sight(ctx context.Context, now time.Time, min uint64) Sight
+}
+
+// Sight is how far a tier sees what was purged. Its zero value is all that there is.
+type Sight struct {
+	Blind bool      // purges may be missing: only what was fetched at Since or later may be used
+	Since time.Time // when Blind
+	Told  string    // a detail for Cache-Status, "" for none
 }
 
 // Options are the limits of a tier. The zero value of each is its default.

@@ -24,6 +24,10 @@ type Plan struct {
 	// key.noVarySearch.
 	NoVarySearch bool
 
+	// Regions are the names of those that store responses; others pass requests. None
+	// means all.
+	Regions []string
+
 	GraphQL      bool  // of what the route's methods send, only GraphQL queries are cached
 	Compress     bool  // each client gets a coding that it accepts, whatever the origin sent: Key.Recoded
 	SliceBytes   int64 // edge.sliceBytes: how long the slices are that a body is fetched in; 0 fetches it whole

@@ -42,6 +42,14 @@ type Request struct {
 	// plan's: what it answers is served and not stored.
 	Settling bool
 
+	// MinEpoch is the purge epoch that an answer must not be older than: Cache-Min-Epoch.
+	// 0 when the client does not say.
+	MinEpoch uint64
+
+	// MustBeFresh says that nothing stale may be answered, whatever the windows are: an
+	// edge asks so for the refresh of what it holds.
+	MustBeFresh bool
+
 	// Interim is given each 1xx response that comes before the answer, with fields
 	// that it must not edit: by Fetch, in the goroutine of its caller. nil: nobody wants any.
 	Interim func(status int, header http.Header)

@@ -18,6 +18,9 @@ type Table struct {
 	Isolate    bool          // each deployment has a cache of its own
 	Settle     time.Duration // how long a new deployment's responses are not stored
 
+	Purge    Purge // how edges keep up with purges
+	Fallback bool  // shield.fallback: an edge asks the origin itself while it has no shield
+
 	defaults *Plan
 	routes   []*route
 

@@ -58,6 +58,19 @@ type Decision struct {
 	Detail        string // a token for people who debug, RFC 9211 2.8; "" for none
 }
 
+// Shared says whether other clients may have the same answer: it comes from a store,
+// or from a flight whose response may be stored.
+func (d *Decision) Shared() bool {
+	switch d.Use {
+	case Hit, Stale:
+		return true
+	case Miss:
+		return d.Stored || d.Status == StatusOK // the latter when only the store has no room
+	default:
+		return false
+	}
+}
+
 // Forward is the reason that a request went towards the origin: RFC 9211 2.2.
 type Forward string
 

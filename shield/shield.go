@@ -16,6 +16,7 @@ import (
 // field says what its zero means.
 type Options struct {
 	Listener Listener // nil: nobody is told of fills
+	Parent   Parent   // what is asked instead of origins; nil: nobody
 
 	// Transport makes the way to one upstream; nil means a pool of keep-alive
 	// connections. It is called once per upstream of a table.

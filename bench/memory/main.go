@@ -135,3 +135,7 @@ func (nowhere) Fetch(context.Context, *policy.Request) (*rfc9111.Answer, error) 
 func (nowhere) Refresh(*policy.Request)                   {}
 func (nowhere) Current() uint64                           { return 0 }
 func (nowhere) Purged(keying.Key, *rfc9111.Response) bool { return false }
+
+func (nowhere) Softened(keying.Key, *rfc9111.Response) bool { return false }
+
+func (nowhere) Sight(context.Context, time.Time, uint64) l1.Sight { return l1.Sight{} }

@@ -93,6 +93,12 @@ type inForce struct{ *shield.Purges }
 // Current changes whenever a purge comes into force.
 func (p inForce) Current() uint64 { return p.Newest() }
 
+// Softened is never true yet.
+func (p inForce) Softened(keying.Key, *rfc9111.Response) bool { return false }
+
+// Sight is always clear: the log is in this process.
+func (p inForce) Sight(context.Context, time.Time, uint64) l1.Sight { return l1.Sight{} }
+
 // lateListener is the memory tier for a shield that has to be made first.
 type lateListener struct{ tier atomic.Pointer[l1.Tier] }
 
