@@ -188,14 +188,10 @@ func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Ans
 func (t *Tier) keeps(below *rfc9111.Answer) bool {
 	d := &below.Decision
 	switch {
-	case below.Head.Parts != nil, below.Head.Status == http.StatusPartialContent:
+	case below.Alone, below.Head.Parts != nil, below.Head.Status == http.StatusPartialContent:
 		return false
-	case d.Stored, d.Use == rfc9111.Miss && d.Status == rfc9111.StatusOK: // the latter when only the tier below has no room
-		return below.At == nil && below.Head.Length <= t.opts.MaxObject
-	case d.Use == rfc9111.Hit, d.Use == rfc9111.Stale:
-		return below.Bytes != nil && int64(len(below.Bytes)) <= t.opts.MaxObject
 	default:
-		return false
+		return d.Shared() && below.At == nil && below.Head.Length <= t.opts.MaxObject
 	}
 }
 

@@ -49,6 +49,14 @@
 // strong validator or does not come in slices is fetched whole under the main key, and
 // what is stored whole stays whole.
 //
+// Parents. A node without a store is an edge: its flights ask a parent, the shield of all
+// regions, so that any number of edges that miss a key have one flight each, and meet in one
+// there. What the parent says of a response is taken as it is: its terms, tags, variant
+// and epoch, and that it is stale. Whether others may have it is decided by the parent, who
+// saw the origin's answer; the rest of a body is its business too. An edge does not fetch
+// slices or parts of its own. While the parent is gone the same flight goes to the origin, if
+// the policy lets it. Upgraded connections always do: there is nothing in them for a cache.
+//
 // What is fetched for a range. A request for a range waits for the whole, which is
 // fetched once and serves every range of it. Where the route says storePartial, a single
 // range of what is not stored is fetched alone, in a flight of its own, and kept with the

@@ -30,9 +30,16 @@ func (s *Shield) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answe
 }
 
 func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	if s.opts.Parent != nil && !switches(req) {
+		if ans, err := s.fetchUp(ctx, req); !s.fallsBack(req, err) {
+			return ans, err
+		}
+	}
 	switch {
 	case req.Bypass != "":
 		return s.bypass(ctx, req)
+	case req.MinEpoch > s.purges.Newest(): // of a purge that is not known here
+		return s.passAlone(ctx, req, rfc9111.Verdict{Forward: rfc9111.ForwardRequest}, "min-epoch")
 	case req.Method == http.MethodHead:
 		return s.fetchHead(ctx, req)
 	}
@@ -185,10 +192,10 @@ func (s *Shield) fromStore(ctx context.Context, req *policy.Request, obj Object,
 		return nil, nil
 	}
 	d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
-	switch v.Reuse {
-	case rfc9111.ReuseFresh:
+	switch {
+	case v.Reuse == rfc9111.ReuseFresh:
 		s.counts.hits.Add(1)
-	case rfc9111.ReuseStale:
+	case v.Reuse == rfc9111.ReuseStale && !req.MustBeFresh:
 		s.counts.staleHits.Add(1)
 		d.Use = rfc9111.Stale
 		s.Refresh(req)

@@ -72,6 +72,9 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 // nobody fetches the same for those who came after one, and it is known to be the right
 // deployment's.
 func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
+	if f.above { // the parent may know purges that have not come here yet: until then it is not used
+		return !f.overtaken && !f.req.Settling && !s.purges.overtaken(f.key, head, head.Epoch)
+	}
 	return !f.overtaken && !f.req.Settling && !s.purges.Purged(f.key, head) &&
 		(f.parts == nil || !s.purgedSince(f.key, f.parts.Response(), f.epoch))
 }
@@ -154,7 +157,11 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 	if !s.flights.settle(f, outcome{kind: sharing, head: head, was: f.joined(), own: f.own, asked: true, decision: d, trailer: f.reply.trailer}) {
 		return // it overran; what was begun is freed when it drains
 	}
-	tail, err := s.copyBody(f, newSupply(s, f, head), w, head.Length)
+	var src io.Reader = newSupply(s, f, head)
+	if f.above {
+		src = &declared{src: f.reply.body, left: head.Length}
+	}
+	tail, err := s.copyBody(f, src, w, head.Length)
 	if err != nil {
 		s.counts.error(err)
 		f.body.end(err)

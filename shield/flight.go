@@ -30,6 +30,7 @@ type flight struct {
 	alone      bool            // nobody waits with it before its headers
 	ownCodings bool            // asks with its client's Accept-Encoding unless something is to be validated
 	detail     string          // why it goes alone, for people who debug
+	leaderless bool            // a refresh: no client has a seat when it begins
 	body       *body
 	early      bulletin // what the origin sent before its response
 
@@ -48,6 +49,7 @@ type flight struct {
 	reply     *reply            // of the origin
 	own       *rfc9111.Response // head for the leader, whom the origin answered
 	overtaken bool              // another one fetches the same for those who came later: nothing is stored
+	above     bool              // the parent answered, not the origin
 	apart     bool              // the reply is for another Accept-Encoding than the key's
 
 	// Guarded by flights.mu.
@@ -215,6 +217,7 @@ func (t *flights) startUnless(base context.Context, k ticket) *flight {
 	if err != nil {
 		return nil
 	}
+	f.leaderless = true
 	return f
 }
 

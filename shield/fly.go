@@ -26,17 +26,24 @@ func (s *Shield) run(f *flight) {
 
 	// Waiters are let go even when the fetch ignores its cancellation. The second
 	// is for one that does not, to come to a stale answer.
-	head := time.AfterFunc(o.headerTimeout()+time.Second, func() {
-		s.flights.overrunHead(f, fmt.Errorf("%w: no answer in %s", ErrOriginTimeout, o.headerTimeout()))
+	wait := o.headerTimeout() + time.Second
+	if s.opts.Parent != nil {
+		wait = 2*wait + parentGrace // the parent waits as long for the origin, and may be gone
+	}
+	head := time.AfterFunc(wait, func() {
+		s.flights.overrunHead(f, fmt.Errorf("%w: no answer in %s", ErrOriginTimeout, wait))
 	})
 	defer head.Stop()
 	total := time.AfterFunc(o.totalTimeout(), func() {
 		s.flights.overrun(f, fmt.Errorf("%w: not done in %s", ErrOriginTimeout, o.totalTimeout()))
 	})
 	defer total.Stop()
-	if f.part != "" {
+	switch {
+	case s.opts.Parent != nil:
+		s.flyUp(f)
+	case f.part != "":
 		s.flyPart(f)
-	} else {
+	default:
 		s.fly(f)
 	}
 }

@@ -12,6 +12,7 @@ type counts struct {
 	validated, staleOnError, hitForPass, passed, filled atomic.Int64
 	notStored, invalidations, resumed                   atomic.Int64
 	sliced, changed                                     atomic.Int64
+	asked, fallbacks                                    atomic.Int64
 
 	unreachable, timeouts, protocol, truncated, overloaded, stalled, panics, store atomic.Int64
 }
@@ -42,6 +43,9 @@ type Stats struct {
 	Changed       int64 `json:"changed"`       // of them cut off, because the origin had another version in the middle
 	Rules         int   `json:"rules"`         // purge rules in force
 	Invalidations int64 `json:"invalidations"` // rules made by unsafe methods
+
+	Asked     int64 `json:"asked"`     // requests to the parent
+	Fallbacks int64 `json:"fallbacks"` // requests that went to the origin because the parent was gone
 
 	Errors    Errors          `json:"errors"`
 	Upstreams []UpstreamState `json:"upstreams"`
@@ -88,6 +92,8 @@ func (s *Shield) Stats() Stats {
 		Uncacheable:    s.passes.len(),
 		Sliced:         c.sliced.Load(),
 		Changed:        c.changed.Load(),
+		Asked:          c.asked.Load(),
+		Fallbacks:      c.fallbacks.Load(),
 		Rules:          s.purges.Len(),
 		Invalidations:  c.invalidations.Load(),
 		Errors: Errors{
