@@ -95,6 +95,7 @@ var rooms = []room{
 	{"github.com/andybalholm/brotli", []string{"l1"}, "what a client gets is coded and decoded at the edge; the disk tier has no use for br"},
 	{"github.com/cespare/xxhash", []string{"l2"}, "checksums are part of the file format, which is l2's"},
 	{"golang.org/x/net/http/httpguts", []string{"api"}, "the field grammar of net/http, for what a door lets in and out"},
+	{"weir/cmd/weir/simnet", nil, "a network for tests: production code has the real one"},
 	{"testing", nil, "production code is not built for its tests"},
 	{"net/http/httptest", nil, "production code is not built for its tests"},
 }
