@@ -77,6 +77,7 @@ func (c *compiler) plan(name string, n *node) *Plan {
 		Edge:                  !edge.isFalse(),
 		Key:                   memoized(c.keys, n.get("key"), c.key),
 		Tags:                  memoized(c.tags, n.get("tags"), buildTags),
+		Regions:               n.get("regions").values(),
 		Compress:              !n.get("compress").isFalse(),
 		BrowserMaxAge:         n.get("browser").get("maxAgeSeconds").optional(),
 		ServiceWorkerMaxAge:   n.get("browser").get("serviceWorkerSeconds").optional(),

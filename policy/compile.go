@@ -39,6 +39,7 @@ func (c *compiler) file(root *node) {
 	}
 	c.root = root
 	c.deployment(root)
+	c.keepingUp(root)
 	c.origins(root.get("origins"))
 	defaults := root.get("defaults")
 	if defaults == nil {
@@ -168,7 +169,7 @@ func (c *compiler) useless(n *node, plan *Plan) {
 	if plan.Edge {
 		return
 	}
-	for _, name := range []string{"key", "tags", "permanent", "graphql"} {
+	for _, name := range []string{"key", "tags", "permanent", "graphql", "regions"} {
 		if own := n.get(name); given(own) {
 			c.warn(own, `has no effect, because "edge" is false`)
 		}

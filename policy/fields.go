@@ -1,6 +1,11 @@
 package policy
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
 
 // This file is the policy's vocabulary: every field, what it may be, and what it
 // means. Decoding and the JSON Schema are both made from it.
@@ -56,6 +61,24 @@ func numberOf(what string, low, high float64, initial any) *shape {
 	return &shape{kind: number, what: what, low: low, high: high, whole: true, initial: initial}
 }
 
+// counting makes a number one of units, not necessarily whole.
+func (s *shape) counting(unit time.Duration) *shape {
+	s.unit, s.whole = unit, false
+	return s
+}
+
+// oneOf is a text that is one of several words; the first is the default.
+func oneOf(words ...string) *shape {
+	s := textOf(quoteAll(words, " or "), func(s string) string {
+		if !slices.Contains(words, s) {
+			return fmt.Sprintf("must be %s, not %s", quoteAll(words, " or "), shorten(s))
+		}
+		return ""
+	})
+	s.initial = words[0]
+	return s.like("^(" + strings.Join(words, "|") + ")$")
+}
+
 func seconds() *shape {
 	return &shape{kind: number, what: "a number of seconds from 0 to 2147483647", high: maxSeconds, unit: time.Second}
 }
@@ -97,6 +120,7 @@ var (
 	aName       = textOf("a name", checkName).like(namePattern)
 	anOrigin    = textOf("the name of an origin", checkName).like(namePattern)
 	aDeployment = textOf("the name of a deployment", checkName).like(namePattern, "v42", "8c5d1f0")
+	aRegion     = textOf("the name of a region", checkName).like(namePattern, "fra", "lhr")
 	aRouteName  = textOf("a name", checkRouteName).like(namePattern, "product")
 	aURL        = textOf("a URL", checkUpstream).like(urlPattern, "http://127.0.0.1:3000", "https://origin.example.com")
 	aHost       = textOf("a host", checkAuthority).like(authorityPattern, "shop.internal")
@@ -133,8 +157,30 @@ var fileShape = &shape{
 			kind: list, what: "a list of routes", elem: routeShape, most: maxRoutes,
 			doc: "Routes, in order. The first that matches a request is the only one that applies to it.",
 		}, ""),
+		entry("purge", purgeShape, ""),
+		entry("shield", shieldShape, ""),
 	},
 	required: [][]string{{"origins"}},
+}
+
+var purgeShape = &shape{
+	kind: object, what: "an object with maxBlindSeconds and onPartition",
+	doc: "How far an edge may be behind the purges of its shield.",
+	fields: []member{
+		entry("maxBlindSeconds", numberOf("a number of seconds from 0 to 3600", 0, 3600, 5).counting(time.Second),
+			"An edge that has not heard of its shield for longer asks it before it answers from memory. A shield is heard of every second; 0 asks for every answer."),
+		entry("onPartition", oneOf("revalidate", "serve"),
+			"What an edge does with what it holds when it cannot ask: revalidate uses nothing older than maxBlindSeconds, serve uses all of it and says so in Cache-Status."),
+	},
+}
+
+var shieldShape = &shape{
+	kind: object, what: "an object with fallback",
+	doc: "What edges do without their shield.",
+	fields: []member{
+		entry("fallback", oneOf("origin", "none"),
+			"origin: an edge that cannot reach its shield asks the origin itself. none: it answers with what it holds, and otherwise with an error."),
+	},
 }
 
 var originShape = &shape{
@@ -186,6 +232,8 @@ func settingsShape(what string) *shape {
 			"deployment":              "deployment belongs to the whole file; put it beside origins",
 			"isolate":                 "isolate belongs to the whole file; put it beside origins",
 			"deploymentSettleSeconds": "deploymentSettleSeconds belongs to the whole file; put it beside origins",
+			"purge":                   "purge belongs to the whole file; put it beside origins",
+			"shield":                  "shield belongs to the whole file; put it beside origins",
 		},
 		fields: []member{
 			entry("origin", anOrigin, "The name of the origin to ask."),
@@ -195,6 +243,8 @@ func settingsShape(what string) *shape {
 			entry("key", keyShape, ""),
 			entry("tags", listOf("a list of tags", aTag),
 				"Tags to purge by. {name} stands for what :name in the path matched, as it was sent. Tags in the origin's cache-tag, surrogate-key and cache-groups come on top."),
+			entry("regions", listOf("a list of regions", aRegion).notEmpty(fillOrDrop),
+				"The only regions that store responses of the route; edges in others pass requests on. null or nothing: all."),
 			entry("permanent", flag(false), "Share responses between all deployments although they are isolated: for what never changes under its URL."),
 			entry("compress", flag(true), "Give each client a content coding that it accepts, from one stored response: code and decode with br, gzip and zstd. If false, each kind of client has responses of its own, as the origin sends them."),
 			entry("removeRequestHeaders", headerNames(checkRemovedRequestHeader, headerPattern),
@@ -259,6 +309,7 @@ var edgeShape = &shape{
 		{kind: object, what: "an object", nulls: true, elsewhere: map[string]string{
 			"graphql":   "graphql belongs to the route; put it beside edge",
 			"permanent": "permanent belongs to the route; put it beside edge",
+			"regions":   "regions belongs to the route; put it beside edge",
 		}, fields: []member{
 			entry("maxAgeSeconds", seconds(), "How long a response is fresh, whatever the origin says."),
 			entry("staleWhileRevalidateSeconds", seconds(), "How long after that it is still served while one request refreshes it."),
