@@ -15,6 +15,9 @@
 //     lose none of its variants.
 //   - Nothing is answered from memory unless its epoch was compared with the
 //     purge log's in the same request.
+//   - While purges may have been missed, nothing is answered from memory that may be older
+//     than what is known, neither in place of a failure. What a soft purge names is stale
+//     from the first look at it, and its windows begin then.
 //   - A stale object is answered with only inside its windows, and each such
 //     answer asks the next tier for a refresh.
 //   - No client gets content in a coding that it does not accept as long as it can be

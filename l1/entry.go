@@ -34,6 +34,8 @@ type object struct {
 	epoch atomic.Uint64 // at which it was last vouched for
 	used  atomic.Int64  // time of last use in ns; kept only when there are several variants
 	forms [codings]atomic.Pointer[form]
+
+	soft atomic.Pointer[rfc9111.Response] // resp since a soft purge was seen, for its terms alone; nil before
 }
 
 // What bookkeeping costs, in bytes. The program bench/memory measures what is real.

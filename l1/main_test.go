@@ -93,6 +93,9 @@ type epochs struct {
 	current atomic.Uint64
 	asked   atomic.Int64
 	matches atomic.Pointer[func(resp *rfc9111.Response) bool] // nil: no purge matches anything
+	softens atomic.Pointer[func(resp *rfc9111.Response) bool] // the same for soft purges
+	sight   func(now time.Time, min uint64) l1.Sight          // nil: all is well
+	looks   atomic.Int64
 }
 
 func (e *epochs) Current() uint64 { return e.current.Load() }
@@ -103,13 +106,28 @@ func (e *epochs) Purged(_ keying.Key, resp *rfc9111.Response) bool {
 	return matches != nil && resp.Epoch < e.current.Load() && (*matches)(resp)
 }
 
+func (e *epochs) Softened(_ keying.Key, resp *rfc9111.Response) bool {
+	softens := e.softens.Load()
+	return softens != nil && resp.Epoch < e.current.Load() && (*softens)(resp)
+}
+
+func (e *epochs) Sight(_ context.Context, now time.Time, min uint64) l1.Sight {
+	e.looks.Add(1)
+	if e.sight == nil {
+		return l1.Sight{}
+	}
+	return e.sight(now, min)
+}
+
 // purge adds a rule after all that were stored before it.
-func (e *epochs) Softened(keying.Key, *rfc9111.Response) bool { return false }
-
-func (e *epochs) Sight(context.Context, time.Time, uint64) l1.Sight { return l1.Sight{} }
-
 func (e *epochs) purge(matches func(resp *rfc9111.Response) bool) {
 	e.matches.Store(&matches)
+	e.current.Add(1)
+}
+
+// soften is purge for a soft rule.
+func (e *epochs) soften(matches func(resp *rfc9111.Response) bool) {
+	e.softens.Store(&matches)
 	e.current.Add(1)
 }
 

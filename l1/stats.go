@@ -7,6 +7,7 @@ type Stats struct {
 	Hits      uint64 `json:"hits"`      // requests answered fresh
 	Stale     uint64 `json:"stale"`     // requests answered stale
 	Misses    uint64 `json:"misses"`    // requests that asked the next tier
+	Blind     uint64 `json:"blind"`     // of these, those that memory could not vouch for: purges may have been missed
 	Stores    uint64 `json:"stores"`    // objects stored
 	Rejected  uint64 `json:"rejected"`  // objects not stored: too large, purged, or overtaken
 	Evictions uint64 `json:"evictions"` // objects that gave way to others
@@ -17,7 +18,7 @@ type Stats struct {
 }
 
 type counts struct {
-	hits, stale, misses, stores, rejected, evictions, codings atomic.Uint64
+	hits, stale, misses, blind, stores, rejected, evictions, codings atomic.Uint64
 
 	bytes, objects atomic.Int64
 }
@@ -32,7 +33,7 @@ func (t *Tier) Stats() Stats {
 	c := &t.counts
 	return Stats{
 		Hits: c.hits.Load(), Stale: c.stale.Load(), Misses: c.misses.Load(),
-		Stores: c.stores.Load(), Rejected: c.rejected.Load(), Evictions: c.evictions.Load(),
+		Blind: c.blind.Load(), Stores: c.stores.Load(), Rejected: c.rejected.Load(), Evictions: c.evictions.Load(),
 		Codings: c.codings.Load(), Bytes: c.bytes.Load(), Objects: c.objects.Load(),
 	}
 }

@@ -134,21 +134,21 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 	}
 	asked := rfc9111.Request{Method: req.Method, Header: req.Header}
 	now := t.opts.Now()
-	e, o := t.find(req, now)
+	h, sight := t.find(ctx, req, now)
 	why := rfc9111.ForwardMiss
-	if o != nil {
-		verdict := rfc9111.Judge(asked, o.resp, &req.Plan.Rules, now)
+	if h.object != nil {
+		verdict := rfc9111.Judge(asked, h.terms(), &req.Plan.Rules, now)
 		why = verdict.Forward
 		switch verdict.Reuse {
 		case rfc9111.ReuseFresh:
 			t.counts.hits.Add(1)
-			return t.answer(ctx, req, held{e, o}, decided(rfc9111.Hit, o, now))
+			return t.answer(ctx, req, h, decided(rfc9111.Hit, h, now, sight))
 		case rfc9111.ReuseStale:
 			t.counts.stale.Add(1)
 			t.next.Refresh(req)
-			return t.answer(ctx, req, held{e, o}, decided(rfc9111.Stale, o, now))
+			return t.answer(ctx, req, h, decided(rfc9111.Stale, h, now, sight))
 		case rfc9111.ReuseGateway:
-			o = nil // the 504 that may follow is no error of the origin
+			h = held{} // the 504 that may follow is no error of the origin
 		}
 	}
 	t.counts.misses.Add(1)
@@ -157,16 +157,17 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 	if err == nil {
 		below.Decision.OuterForward = why
 	}
-	if o == nil || ctx.Err() != nil || err == nil && !rfc9111.FailedStatus(below.Head.Status) {
+	if h.object == nil || ctx.Err() != nil || err == nil && !rfc9111.FailedStatus(below.Head.Status) {
 		return t.fit(ctx, req, below, err)
 	}
 	// The origin may have taken long to fail, and the object may have been purged since.
 	now = t.opts.Now()
-	if !rfc9111.UsableOnError(asked, o.resp, &req.Plan.Rules, now) || !t.current(e) || !t.vouched(e, o) {
+	sight, seen := t.sees(ctx, req, h, now)
+	if !seen || !t.current(h.entry) || !rfc9111.UsableOnError(asked, h.terms(), &req.Plan.Rules, now) {
 		return t.fit(ctx, req, below, err)
 	}
 	t.counts.stale.Add(1)
-	return t.answer(ctx, req, held{e, o}, insteadOf(below, o, now))
+	return t.answer(ctx, req, h, insteadOf(below, decided(rfc9111.Stale, h, now, sight)))
 }
 
 func (t *Tier) fetchNext(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
@@ -195,53 +196,52 @@ func (t *Tier) keeps(below *rfc9111.Answer) bool {
 	}
 }
 
-// find returns the newest variant that req selects.
-func (t *Tier) find(req *policy.Request, now time.Time) (*entry, *object) {
+// find returns the newest variant that req selects and that may be used, as far as what is
+// known of purges can be trusted.
+func (t *Tier) find(ctx context.Context, req *policy.Request, now time.Time) (held, Sight) {
+	h := t.lookup(req, now)
+	if h.object == nil {
+		return held{}, Sight{}
+	}
+	sight, seen := t.sees(ctx, req, h, now)
+	if !seen {
+		return held{}, sight
+	}
+	return h, sight
+}
+
+// lookup returns the newest variant that req selects.
+func (t *Tier) lookup(req *policy.Request, now time.Time) held {
 	e := t.store.get(t.hash(req.Keyed.Key))
 	if e == nil || e.key.Bytes() != req.Keyed.Key.Bytes() || !t.current(e) {
-		return nil, nil
+		return held{}
 	}
 	for _, o := range e.variants {
 		if o.resp.Selection.Matches(req.Header) && t.vouched(e, o) {
 			if !o.fits(req) {
-				return nil, nil // the next tier knows what its client can be given
+				return held{} // the next tier knows what its client can be given
 			}
 			if len(e.variants) > 1 {
 				o.used.Store(now.UnixNano())
 			}
-			return e, o
+			return held{e, o}
 		}
 	}
-	return nil, nil
+	return held{}
 }
 
 func (t *Tier) current(e *entry) bool { return e.generation == t.generation.Load() }
 
-// vouched says whether no purge has come for o. The usual case is one comparison.
-func (t *Tier) vouched(e *entry, o *object) bool {
-	// Read before Purged is asked: a purge between the two is seen next time.
-	epoch := t.epochs.Current()
-	if o.epoch.Load() == epoch {
-		return true
-	}
-	if t.epochs.Purged(e.key, o.resp) {
-		return false
-	}
-	o.epoch.Store(epoch)
-	return true
-}
-
-func decided(use rfc9111.Use, o *object, now time.Time) rfc9111.Decision {
+func decided(use rfc9111.Use, h held, now time.Time, sight Sight) rfc9111.Decision {
 	return rfc9111.Decision{
 		Use: use, Outer: rfc9111.TierHit, Status: rfc9111.StatusOK,
-		TTL: o.resp.TTL(now), HasTTL: true,
+		TTL: h.terms().TTL(now), HasTTL: true, Detail: sight.Told,
 	}
 }
 
-// insteadOf decides for a stale object in place of a failure, and ends the answer
-// from below if there is one.
-func insteadOf(below *rfc9111.Answer, o *object, now time.Time) rfc9111.Decision {
-	d := decided(rfc9111.Stale, o, now)
+// insteadOf completes the decision for a stale object in place of a failure, and ends the
+// answer from below if there is one.
+func insteadOf(below *rfc9111.Answer, d rfc9111.Decision) rfc9111.Decision {
 	d.Shield, d.Forward, d.OuterForward = rfc9111.TierPass, rfc9111.ForwardMiss, rfc9111.ForwardStale
 	if below == nil {
 		return d
