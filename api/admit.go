@@ -63,6 +63,9 @@ func (x *exchange) admit() (*policy.Request, error) {
 		Method: r.Method, Scheme: scheme, Host: host, Target: t.form,
 		Client: clientAddress(r), At: x.record.Began,
 	}
+	if req.MinEpoch, bad = minEpoch(r.Header); bad != nil {
+		return nil, bad
+	}
 	x.upgrade = upgradeOf(r)
 	header := received(r.Header)
 	table, match := x.door.table(), &policy.MatchRequest{
@@ -173,10 +176,12 @@ func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.Cach
 		reason = rfc9111.StatusPass
 	case !req.Plan.Edge || x.door.opts.Disabled():
 		reason = rfc9111.StatusDisabled
-	case header.Get("X-Cache-Debug") == "1" && x.door.opts.DebugAllowed(x.r):
+	case x.debug:
 		reason = rfc9111.StatusDebug
 	case !read && !slices.Contains(req.Plan.Rules.Methods, req.Method):
 		reason = rfc9111.StatusMethod
+	case pinnedElsewhere(req.Plan, x.door.opts.Region):
+		reason, x.detail = rfc9111.StatusPass, "region"
 	case read && x.body != nil:
 		reason = rfc9111.StatusPass // its content has no meaning, RFC 9110 9.3.1, and is not in the key
 	}
@@ -239,6 +244,7 @@ func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Heade
 	h := rfc9111.EndToEnd(header)
 	h.Del("Expect") // met by net/http
 	h.Del("X-Cache-Debug")
+	h.Del(minEpochField)
 	if req.Bypass == "" {
 		for _, name := range req.Plan.Key.Headers {
 			if values, ok := header[name]; ok {

@@ -27,7 +27,8 @@ type Tier interface {
 
 // DoorOptions are the seams and limits of a Door. The zero value is the default.
 type DoorOptions struct {
-	Region string           // of this edge, for Cache-Status; default "local"
+	Region string           // of this edge, for Cache-Status and routes with regions; default "local"
+	Epoch  func() uint64    // of the purges that hold here, for clients that debug; default 0
 	Now    func() time.Time // default time.Now
 	Pick   func(n int) int  // uniform in [0,n), for split tests; default math/rand
 	Log    *zap.Logger      // for the access log and failures; default none
@@ -46,6 +47,9 @@ type DoorOptions struct {
 func (o DoorOptions) withDefaults() DoorOptions {
 	if o.Region == "" {
 		o.Region = "local"
+	}
+	if o.Epoch == nil {
+		o.Epoch = func() uint64 { return 0 }
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -129,6 +133,8 @@ type exchange struct {
 	sticky  *http.Cookie // to set on the response, nil mostly
 	upgrade string       // protocols that the client wants to switch to
 	search  *search      // nil unless the route obeys No-Vary-Search
+	debug   bool         // the client may know more, and wants to
+	detail  string       // of the decision, where the tiers say nothing
 
 	wrote    bool      // the response head has been handed to net/http
 	extended time.Time // when the write deadline was last set
@@ -138,6 +144,7 @@ type exchange struct {
 // begin puts the bounds on the connection that hold until something renews them.
 func (x *exchange) begin() {
 	x.extendWrite()
+	x.debug = x.r.Header.Get("X-Cache-Debug") == "1" && x.door.opts.DebugAllowed(x.r)
 	if x.r.ContentLength != 0 {
 		x.body = newRequestBody(x.r, x.rc, x.door.opts.ReadTimeout)
 	}
@@ -213,7 +220,7 @@ func (x *exchange) general() {
 	h := x.w.Header()
 	h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	h.Set("Via", via)
-	x.record.Decision.Apply(h, x.door.opts.Region)
+	x.tell(h, &x.record.Decision)
 	x.writeHead(http.StatusNoContent)
 }
 
@@ -243,7 +250,7 @@ func (x *exchange) fail(err error) {
 	}
 	h.Set("Via", via)
 	body := f.fields(h)
-	x.record.Decision.Apply(h, x.door.opts.Region)
+	x.tell(h, &x.record.Decision)
 	x.writeHead(f.status)
 	if x.r.Method == http.MethodHead {
 		return

@@ -67,6 +67,10 @@ var tierFaults = []struct {
 		hint: "A client that accepts the coding gets it as it is.",
 	}},
 	{shield.ErrClosed, closing},
+	{shield.ErrParent, fault{
+		status: 503, code: "shield-unreachable", message: "The shield of this region cannot be reached.",
+		hint: "The policy says that origins are not asked without it: shield.fallback.", retry: 1,
+	}},
 	{shield.ErrTarget, fault{
 		status: 400, code: "bad-target", message: "The request target cannot be forwarded as it is.", close: true,
 	}},

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var hopByHop = []string{
 
 // answer renders ans. Whatever happens, its body is closed.
 func (x *exchange) answer(req *policy.Request, ans *rfc9111.Answer) {
+	ans.Decision.Detail = cmp.Or(ans.Decision.Detail, x.detail)
 	x.record.Decision = ans.Decision
 	if ans.Body != nil {
 		closing := sync.OnceFunc(func() { _ = ans.Body.Close() }) // nothing is lost by an error of Close
@@ -152,7 +154,7 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http would guess one
 	}
-	ans.Decision.Apply(h, x.door.opts.Region)
+	x.tell(h, &ans.Decision)
 	if x.sticky != nil {
 		h.Add("Set-Cookie", x.sticky.String())
 	}

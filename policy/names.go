@@ -80,6 +80,8 @@ func checkReceived(s string) string {
 	switch {
 	case among(s, "x-original-qs x-device"), strings.HasPrefix(strings.ToLower(s), "x-weir-"):
 		return shorten(s) + " is written by weir itself, a client's own is dropped"
+	case among(s, "cache-min-epoch"):
+		return shorten(s) + " is for weir itself and goes no further"
 	case isToken(s) && strings.Contains(s, "_"):
 		return fmt.Sprintf("%s is always dropped, because many origins take \"_\" for \"-\"; write %q", shorten(s), strings.ReplaceAll(s, "_", "-"))
 	}
@@ -93,7 +95,7 @@ const hopByHop = "connection keep-alive proxy-connection proxy-authenticate prox
 const framing = "content-length content-encoding content-range"
 
 // written are the fields that weir writes itself.
-const written = "age via cache-status x-cache x-cache-tier x-caching-status x-sw-cache-control"
+const written = "age via cache-status x-cache x-cache-tier x-caching-status x-sw-cache-control weir-epoch"
 
 func among(s, names string) bool {
 	s = strings.ToLower(s)
