@@ -2,7 +2,9 @@ package shield_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -70,5 +72,62 @@ func TestDamagedParts(t *testing.T) {
 				s.askFor(target, "Range", asked).wantStatus(t, 206, "gh", miss, uriMiss)
 			}
 		})
+	}
+}
+
+// A range costs what it copies: many small ones are not all kept.
+func TestSmallPartsDoNotCopyForEver(t *testing.T) {
+	s, d := startPartial(t)
+	d.set(strings.Repeat(letters, 200_000), "Etag", `"1"`, "Cache-Control", cacheable)
+	ask := func(first, n int) {
+		s.askFor("/", "Range", fmt.Sprintf("bytes=%d-%d", first, first+n-1))
+	}
+	held := func() (bytes int64, ranges int) {
+		obj := s.stored("/", "partial")
+		defer func() { _ = obj.Close() }()
+		parts := obj.Response().Parts
+		return parts.Bytes(), len(parts.Held)
+	}
+	for i := range 100 {
+		ask(10*i, 1)
+	}
+	if bytes, ranges := held(); bytes != 64 || ranges != 64 {
+		t.Errorf("%d bytes in %d ranges", bytes, ranges)
+	}
+	s.purge("/")
+	const mib = 1 << 20
+	ask(0, 2*mib)
+	ask(3*mib, 1)
+	if bytes, _ := held(); bytes != 2*mib {
+		t.Errorf("with one byte more: %d bytes", bytes)
+	}
+	ask(3*mib, mib/4)
+	if bytes, _ := held(); bytes != 2*mib+mib/4 {
+		t.Errorf("with a long one more: %d bytes", bytes)
+	}
+}
+
+// The purge comes while older parts are copied, and names a tag that the newer ones lack.
+func TestPurgeWhilePartsAreCopied(t *testing.T) {
+	var s *setup
+	armed := false
+	store := &shieldtest.Memory{Fault: func(op string, _ keying.Key, _ int64) error {
+		if armed && op == "commit" {
+			if _, err := s.purges.Add(shield.TagRule("old")); err != nil {
+				t.Error(err)
+			}
+		}
+		return nil
+	}}
+	s = start(t, options{policy: partialPolicy, store: store})
+	d := &document{}
+	s.origin.answer(d.answer)
+	d.set(letters, "Etag", `"1"`, "Cache-Control", cacheable, "Cache-Tag", "old")
+	s.askFor("/", "Range", "bytes=0-4").wantStatus(t, 206, letters[:5], miss, uriMiss)
+	d.set(letters, "Etag", `"1"`, "Cache-Control", cacheable, "Cache-Tag", "new")
+	armed = true
+	s.askFor("/", "Range", "bytes=5-9").wantStatus(t, 206, letters[5:10], miss, partial)
+	if s.store.Len() != 0 {
+		t.Error("what was purged is stored")
 	}
 }
