@@ -40,7 +40,7 @@ func (x *exchange) admit() (*policy.Request, error) {
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	host, ok := canonicalHost(r.Host, scheme)
+	host, ok := keying.CanonicalHost(r.Host, scheme)
 	if !ok {
 		return nil, refuseHost
 	}
@@ -55,7 +55,7 @@ func (x *exchange) admit() (*policy.Request, error) {
 	if t.authority != "" {
 		// RFC 9112 3.2.2 lets the target win over Host. Two names for one request
 		// is how one host's cache is filled with another's pages, so both must agree.
-		if named, ok := canonicalHost(t.authority, scheme); !ok || named != host {
+		if named, ok := keying.CanonicalHost(t.authority, scheme); !ok || named != host {
 			return nil, refuseAuthority
 		}
 	}

@@ -44,25 +44,86 @@ func Base(scheme, host, target string) Digest {
 // Origin returns the canonical bytes of scheme and host, which all keys of one origin
 // (RFC 6454) begin with.
 func (k Key) Origin() string {
-	rest := k.raw
-	if rest == "" {
-		return ""
-	}
-	rest = rest[1:]
-	for range 2 { // scheme and host
-		_, after, ok := decodeText(rest[1:])
-		if !ok {
-			return "" // no key
-		}
-		rest = after
-	}
-	return k.raw[:len(k.raw)-len(rest)]
+	origin, _, _ := CutOrigin(k.raw)
+	return origin
 }
 
 // Origin returns the [Key.Origin] of the keys of an origin.
 func Origin(scheme, host string) string {
 	var scratch [scratchSize]byte
 	return string(appendOrigin(scratch[:0], scheme, host))
+}
+
+// CutOrigin splits what begins with the canonical bytes of an origin.
+func CutOrigin(s string) (origin, rest string, ok bool) {
+	if s == "" || s[0] != version {
+		return "", s, false
+	}
+	rest = s[1:]
+	for _, k := range [...]kind{kindScheme, kindHost} {
+		if rest == "" || rest[0] != byte(k) {
+			return "", s, false
+		}
+		if _, rest, ok = decodeText(rest[1:]); !ok {
+			return "", s, false
+		}
+	}
+	return s[:len(s)-len(rest)], rest, true
+}
+
+// HostOf returns the host of an origin's canonical bytes.
+func HostOf(origin string) string {
+	if origin == "" {
+		return ""
+	}
+	_, rest, ok := decodeText(origin[2:])
+	if !ok {
+		return ""
+	}
+	host, _, _ := decodeText(rest[1:])
+	return host
+}
+
+// Target returns the target as it is forwarded, without copying it unless its query is
+// apart from its path.
+func (k Key) Target() string {
+	if k.raw == "" {
+		return ""
+	}
+	_, rest, _ := CutOrigin(k.raw[:k.base])
+	path, _, _ := decodeText(rest[1:])
+	query := ""
+	k.visit(func(kind kind, p Part, _ string) {
+		if kind == kindQuery {
+			query = p.Value
+		}
+	})
+	return path + query
+}
+
+// Whole returns the digest of the key that k is a part of, or its own.
+func (k Key) Whole() Digest {
+	whole := k.digest
+	before := len(k.raw)
+	k.visit(func(kind kind, _ Part, rest string) {
+		if kind == kindPart {
+			whole = sum([]byte(k.raw[:before]))
+		}
+		before = len(k.raw) - len(rest)
+	})
+	return whole
+}
+
+// visit decodes what follows the target.
+func (k Key) visit(f func(k kind, p Part, rest string)) {
+	for rest := k.raw[k.base:]; rest != ""; {
+		part, tail, ok := decodePart(kind(rest[0]), rest[1:])
+		if !ok {
+			return // no key
+		}
+		f(kind(rest[0]), part, tail)
+		rest = tail
+	}
 }
 
 // Part returns the key of a piece of what k names, such as a slice of a long body. It

@@ -31,7 +31,7 @@ type object struct {
 	worthIt   bool   // to be coded for clients
 	cost      int64  // without the forms
 
-	epoch atomic.Uint64 // at which it was last vouched for
+	epoch atomic.Uint64 // one more than that at which it was last vouched for; 0 for never
 	used  atomic.Int64  // time of last use in ns; kept only when there are several variants
 	forms [codings]atomic.Pointer[form]
 
@@ -64,7 +64,6 @@ func newObject(resp *rfc9111.Response, body []byte) *object {
 		o.worthIt = o.recodable && compressible(resp.Header.Get("Content-Type"))
 	}
 	o.cost = objectOverhead + int64(cap(body)) + headCost(resp)
-	o.epoch.Store(resp.Epoch)
 	return o
 }
 

@@ -24,7 +24,7 @@ func (t *Tier) sees(ctx context.Context, req *policy.Request, h held, now time.T
 // vouched says whether no purge has come for o. The usual case is one comparison.
 func (t *Tier) vouched(e *entry, o *object) bool {
 	// Read before Purged is asked: a purge between the two is seen next time.
-	epoch := t.epochs.Current()
+	epoch := t.epochs.Current() + 1
 	if o.epoch.Load() == epoch {
 		return true
 	}

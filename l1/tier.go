@@ -28,7 +28,7 @@ type Next interface {
 // Epochs is the purge log as far as a tier needs it. Its methods are called
 // concurrently and must be fast, Current above all.
 type Epochs interface {
-	// Current is the sequence number of the newest purge.
+	// Current changes whenever a purge comes into force.
 	Current() uint64
 	// Purged says whether a purge newer than resp.Epoch matches resp.
 	Purged(key keying.Key, resp *rfc9111.Response) bool

@@ -41,6 +41,14 @@ func (r *Response) TTL(now time.Time) time.Duration {
 	return r.Terms.Lifetime - r.Age(now)
 }
 
+// StaleSince is when r has to be looked at, instead of at now, to find it just gone stale:
+// at the end of its freshness lifetime, and at now where that is over. It is for what was
+// declared stale before its time. It can be used in its stale windows then, but not
+// longer than if it had gone stale by itself.
+func (r *Response) StaleSince(now time.Time) time.Time {
+	return now.Add(max(r.TTL(now), 0))
+}
+
 // saturatingAdd adds two durations that are not negative.
 func saturatingAdd(a, b time.Duration) time.Duration {
 	if a > math.MaxInt64-b {

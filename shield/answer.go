@@ -146,8 +146,8 @@ func (b *objectBody) Close() error {
 // object turned out to be damaged: then it is gone, and req misses.
 func (s *Shield) serve(ctx context.Context, req *policy.Request, obj Object, d rfc9111.Decision) (*rfc9111.Answer, error) {
 	head := obj.Response()
-	ans := &rfc9111.Answer{Head: head, Decision: s.withTTL(d, head)}
 	key := req.Keyed.Key
+	ans := &rfc9111.Answer{Head: head, Decision: s.withTTL(d, key, head)}
 	if head.Parts == nil && head.Length <= s.opts.MemoryObject {
 		defer closeObject(obj)
 		whole, err := s.loads.read(ctx, key, obj, func(whole []byte) { s.filled(key, head, whole) })

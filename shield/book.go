@@ -15,20 +15,18 @@ const slotSize = 2
 
 func slotOf(d keying.Digest) slot { return slot(d[:slotSize]) }
 
-// maxRules is how many digests a book remembers exactly. Beyond it the older half is
-// remembered by slots, which takes bounded memory and purges too much rather than
-// too little: anybody can send unsafe requests, to as many URLs as they like.
-const maxRules = 1 << 17
-
-// A book says for digests when the latest rule about them came.
+// A book says for digests when the latest rule about them came. Beyond its limit the
+// older half is remembered by slots, which takes bounded memory and purges too much
+// rather than too little: anybody can send unsafe requests, to as many URLs as they like.
 type book struct {
+	limit int // of digests that are remembered exactly
 	exact map[keying.Digest]uint64
 	slots map[slot]uint64
 	last  uint64 // the latest epoch of all
 }
 
-func newBook() book {
-	return book{exact: map[keying.Digest]uint64{}, slots: map[slot]uint64{}}
+func newBook(limit int) book {
+	return book{limit: limit, exact: map[keying.Digest]uint64{}, slots: map[slot]uint64{}}
 }
 
 func (b *book) latest(d keying.Digest) uint64 { return max(b.exact[d], b.slots[slotOf(d)]) }
@@ -36,7 +34,7 @@ func (b *book) latest(d keying.Digest) uint64 { return max(b.exact[d], b.slots[s
 func (b *book) put(d keying.Digest, epoch uint64) {
 	b.last = max(b.last, epoch)
 	b.exact[d] = max(b.exact[d], epoch)
-	if len(b.exact) > maxRules {
+	if len(b.exact) > b.limit {
 		b.coarsen()
 	}
 }
@@ -68,7 +66,7 @@ func (b *book) forget(epoch uint64) {
 func (b *book) len() int { return len(b.exact) + len(b.slots) }
 
 func (b *book) clone() book {
-	return book{exact: maps.Clone(b.exact), slots: maps.Clone(b.slots), last: b.last}
+	return book{limit: b.limit, exact: maps.Clone(b.exact), slots: maps.Clone(b.slots), last: b.last}
 }
 
 // rules lists the book as rules of two kinds.

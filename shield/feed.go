@@ -1,7 +1,9 @@
 package shield
 
-// A LogID tells one purge log from all others. It is made when a log begins.
-type LogID [16]byte
+import (
+	"context"
+	"sync"
+)
 
 // A DatedRule is a rule and the epoch at which it came into force.
 type DatedRule struct {
@@ -15,4 +17,100 @@ type Batch struct {
 	After, Epoch uint64      // where the follower must be, and where it is afterwards
 	Reset        bool        // its place in the log does not exist: it must drop everything first
 	Rules        []DatedRule // in any order
+}
+
+// recent has the last rules in order, all that came after the epoch from.
+type recent struct {
+	from  uint64
+	rules []DatedRule
+}
+
+func (q *recent) add(first uint64, rules []Rule, limit int) {
+	for i, r := range rules {
+		q.rules = append(q.rules, DatedRule{first + uint64(i), r})
+	}
+	if over := len(q.rules) - limit; over >= limit {
+		q.from = q.rules[over-1].Epoch
+		q.rules = append([]DatedRule(nil), q.rules[over:]...)
+	}
+}
+
+// between copies the rules after one epoch up to another. ok is false when some are
+// not there any more.
+func (q *recent) between(after, upTo uint64) (rules []DatedRule, ok bool) {
+	if after < q.from {
+		return nil, false
+	}
+	// Their epochs have no gaps.
+	at := func(epoch uint64) int { return int(min(epoch-q.from, uint64(len(q.rules)))) }
+	return append(rules, q.rules[at(after):at(upTo)]...), true
+}
+
+// Since returns what one who has come to an epoch of the log id lacks, up to Current: no
+// rule that is not durable, and none of an Add without the others.
+//
+// What is too long ago is made from the rules in force. They have only the latest of
+// several rules about a name, and slots and hosts in place of many names; but each name
+// that any rule named is in what is in force, with an epoch that is no earlier. So those
+// with a later epoch than the follower's say all that came after it, and forbid no less.
+// An epoch that is not durable yet may stand for an earlier rule that is: it is sent as
+// the current one.
+func (p *Purges) Since(id LogID, after uint64) Batch {
+	p.mu.RLock()
+	b := Batch{Log: p.id, After: after, Epoch: p.current.Load()}
+	if id != p.id || after > b.Epoch {
+		b.After, b.Reset = 0, true
+	} else if rules, ok := p.recent.between(after, b.Epoch); ok {
+		p.mu.RUnlock()
+		b.Rules = rules
+		return b
+	}
+	rules := p.snapshotLocked()
+	p.mu.RUnlock()
+	for epoch, r := range rules {
+		if epoch = min(epoch, b.Epoch); epoch > b.After {
+			b.Rules = append(b.Rules, DatedRule{epoch, r})
+		}
+	}
+	return b
+}
+
+// Await returns when Current is beyond an epoch, or with the error of ctx.
+func (p *Purges) Await(ctx context.Context, after uint64) error {
+	for {
+		moved := p.moved.wait()
+		if p.Current() > after {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// A signal wakes everybody who waits for it, at once. Its zero value is usable.
+type signal struct {
+	mu sync.Mutex // guards ch
+	ch chan struct{}
+}
+
+// wait returns what is closed when the signal fires next.
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
 }

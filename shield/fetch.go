@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"weir/keying"
 	"weir/policy"
 	"weir/rfc9111"
 )
@@ -154,7 +155,27 @@ func (s *Shield) find(req *policy.Request) (Object, rfc9111.Verdict) {
 	if obj != nil {
 		stored = obj.Response()
 	}
-	return obj, rfc9111.Judge(verdictRequest(req), stored, &req.Plan.Rules, s.opts.Now())
+	return obj, s.judge(req, req.Keyed.Key, stored)
+}
+
+// judge decides whether stored, which may be nil, may answer req.
+func (s *Shield) judge(req *policy.Request, key keying.Key, stored *rfc9111.Response) rfc9111.Verdict {
+	return rfc9111.Judge(verdictRequest(req), stored, &req.Plan.Rules, s.judgedAt(key, stored))
+}
+
+// usableOnError says whether stored may answer req because the origin failed.
+func (s *Shield) usableOnError(req *policy.Request, key keying.Key, stored *rfc9111.Response) bool {
+	return rfc9111.UsableOnError(verdictRequest(req), stored, &req.Plan.Rules, s.judgedAt(key, stored))
+}
+
+// judgedAt is the time at which stored is looked at: now, unless a soft purge made it
+// stale before its time.
+func (s *Shield) judgedAt(key keying.Key, stored *rfc9111.Response) time.Time {
+	now := s.opts.Now()
+	if stored != nil && s.purges.Softened(key, stored) {
+		return stored.StaleSince(now)
+	}
+	return now
 }
 
 func (s *Shield) lookup(req *policy.Request) Object {
@@ -200,9 +221,7 @@ func (s *Shield) fromStore(ctx context.Context, req *policy.Request, obj Object,
 		d.Use = rfc9111.Stale
 		s.Refresh(req)
 	default:
-		now := s.opts.Now()
-		if !s.isFailing(req, now) ||
-			!rfc9111.UsableOnError(verdictRequest(req), obj.Response(), &req.Plan.Rules, now) {
+		if !s.isFailing(req, s.opts.Now()) || !s.usableOnError(req, req.Keyed.Key, obj.Response()) {
 			closeObject(obj)
 			return nil, nil
 		}
@@ -225,8 +244,8 @@ func closeObject(obj Object) {
 	}
 }
 
-func (s *Shield) withTTL(d rfc9111.Decision, head *rfc9111.Response) rfc9111.Decision {
-	d.TTL, d.HasTTL = head.TTL(s.opts.Now()), true
+func (s *Shield) withTTL(d rfc9111.Decision, key keying.Key, head *rfc9111.Response) rfc9111.Decision {
+	d.TTL, d.HasTTL = head.TTL(s.judgedAt(key, head)), true
 	return d
 }
 
@@ -304,7 +323,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	case object:
 		return s.arriveObject(req, st, d)
 	default:
-		return s.arriveSharing(req, st, s.withTTL(d, out.head)), nil, nil
+		return s.arriveSharing(req, st, s.withTTL(d, st.f.key, out.head)), nil, nil
 	}
 }
 
@@ -314,22 +333,22 @@ func ranged(status int) bool {
 }
 
 func (s *Shield) arriveObject(req *policy.Request, st seat, d rfc9111.Decision) (*rfc9111.Answer, *another, error) {
-	out, now := &st.f.out, s.opts.Now()
+	out, key := &st.f.out, st.f.storedAt()
 	switch {
-	case out.onError && !rfc9111.UsableOnError(verdictRequest(req), out.head, &req.Plan.Rules, now):
+	case out.onError && !s.usableOnError(req, key, out.head):
 		s.flights.leave(st)
 		if errors.Is(out.err, ErrOriginFailed) {
 			return nil, &another{alone: true}, nil // for the origin's own words about it
 		}
 		return nil, nil, out.err
-	case !out.asked && rfc9111.Judge(verdictRequest(req), out.head, &req.Plan.Rules, now).Reuse != rfc9111.ReuseFresh:
+	case !out.asked && s.judge(req, key, out.head).Reuse != rfc9111.ReuseFresh:
 		s.flights.leave(st)
 		return nil, &another{}, nil
 	}
 	if out.onError {
 		s.counts.staleOnError.Add(1)
 	}
-	ans := &rfc9111.Answer{Head: out.headFor(st), Decision: s.withTTL(d, out.head)}
+	ans := &rfc9111.Answer{Head: out.headFor(st), Decision: s.withTTL(d, key, out.head)}
 	if out.held == nil {
 		ans.Bytes = out.whole
 		s.flights.leave(st)

@@ -69,13 +69,14 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 }
 
 // mayKeep says whether what f fetched may be stored by now: no purge has come for it,
-// nobody fetches the same for those who came after one, and it is known to be the right
-// deployment's.
+// nobody fetches the same for those who came after one, soft ones included, and it is
+// known to be the right deployment's.
 func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
 	if f.above { // the parent may know purges that have not come here yet: until then it is not used
 		return !f.overtaken && !f.req.Settling && !s.purges.overtaken(f.key, head, head.Epoch)
 	}
 	return !f.overtaken && !f.req.Settling && !s.purges.Purged(f.key, head) &&
+		!(s.purges.Softened(f.key, head) && s.flights.left(f)) &&
 		(f.parts == nil || !s.purgedSince(f.key, f.parts.Response(), f.epoch))
 }
 

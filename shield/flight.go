@@ -26,7 +26,7 @@ type flight struct {
 	part       string          // the range that it is for, "" for the whole; read by its function
 	asked      http.Header     // of the request that began it
 	epoch      uint64          // of the durable purges, noted before anything is asked
-	began      uint64          // of all purges in force: those who come after a later one do not join
+	began      moment          // those who come after a later purge do not join
 	alone      bool            // nobody waits with it before its headers
 	ownCodings bool            // asks with its client's Accept-Encoding unless something is to be validated
 	detail     string          // why it goes alone, for people who debug
@@ -104,7 +104,7 @@ type seat struct {
 	*reader
 	f      *flight
 	leader bool
-	taken  uint64 // Purges.Newest when it was taken
+	taken  moment
 }
 
 // outdated says whether what the flight came to was purged between its beginning and
@@ -197,7 +197,7 @@ func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started boo
 		f.waiting++
 		t.waiting++
 	}
-	s = seat{reader: f.body.attach(ctx), f: f, leader: started, taken: t.purges.Newest()}
+	s = seat{reader: f.body.attach(ctx), f: f, leader: started, taken: t.purges.moment()}
 	if started {
 		f.leader = s.reader
 	}
@@ -234,7 +234,7 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		part:       k.part,
 		asked:      k.req.Header,
 		epoch:      t.purges.Current(),
-		began:      t.purges.Newest(),
+		began:      t.purges.moment(),
 		alone:      k.alone,
 		ownCodings: k.ownCodings,
 		detail:     k.detail,
@@ -340,6 +340,13 @@ type claim struct {
 	head   *rfc9111.Response
 	open   bool // others may have the response too
 	wanted bool // a cache wants the body
+}
+
+// left says whether a newer flight may have begun for the same as f.
+func (t *flights) left(f *flight) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return f.barred
 }
 
 // claim says that f's headers are known and its body may be stored. It is false

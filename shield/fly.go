@@ -134,6 +134,9 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 		return nil, err
 	}
 	f.reply = rep
+	if lateEpoch {
+		f.epoch = s.purges.Current()
+	}
 	rep.head.Epoch = f.epoch
 	return s.trimmed(f.req, rep.head), nil
 }
@@ -172,7 +175,7 @@ func (s *Shield) rememberFailure(key keying.Key) {
 // settleStale answers with what is stored because the origin failed, RFC 5861 4,
 // if there is something, its terms allow it, and it can be read.
 func (s *Shield) settleStale(f *flight, head *rfc9111.Response, err error, d rfc9111.Decision) bool {
-	if f.stored == nil || !rfc9111.UsableOnError(verdictRequest(f.req), f.stored.Response(), &f.req.Plan.Rules, s.opts.Now()) {
+	if f.stored == nil || !s.usableOnError(f.req, f.storedAt(), f.stored.Response()) {
 		return false
 	}
 	d.Use, d.Shield, d.Status = rfc9111.Stale, rfc9111.TierHit, rfc9111.StatusOK

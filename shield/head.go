@@ -103,9 +103,10 @@ func (s *Shield) freshen(key keying.Key, stored, head *rfc9111.Response) (bool, 
 	return err == nil, err
 }
 
-// purgedSince says whether a purge after an epoch names what is stored.
+// purgedSince says whether a purge after an epoch names what is stored. A soft one counts
+// too: a newer head may lack the tag by which it named the older.
 func (s *Shield) purgedSince(key keying.Key, stored *rfc9111.Response, epoch uint64) bool {
 	was := *stored
 	was.Epoch = max(was.Epoch, epoch)
-	return s.purges.Purged(key, &was)
+	return s.purges.Purged(key, &was) || s.purges.Softened(key, &was)
 }

@@ -9,24 +9,28 @@ import (
 	"weir/policy"
 )
 
-// urlRules names what a GET for target, an absolute URI, may be stored under: the
-// URL as it stands, and as routes forward it, which can lack parts of the query.
-func (s *Shield) urlRules(req *policy.Request, target string) []Rule {
-	scheme, rest, ok := strings.Cut(target, "://")
-	if !ok {
-		return nil
+// URLRules names everything that is stored for a GET of url: all its variants, and all
+// keys that the key specs of t split it into. t may be nil. A url is refused that is not
+// http or https, or that clients cannot send so.
+func URLRules(t *policy.Table, url string) ([]Rule, error) {
+	u, err := parseURL(url)
+	if err != nil {
+		return nil, err
 	}
-	host, path := rest, "/"
-	if i := strings.IndexAny(rest, "/?"); i >= 0 {
-		host, path = rest[:i], rest[i:]
+	rules := urlRules(t, u)
+	// Also when the table does not say that it is stored: another one may have done.
+	if r := URLRule(keying.Base(u.scheme, u.host, u.target)); !slices.Contains(rules, r) {
+		rules = append(rules, r)
 	}
-	path, _, _ = strings.Cut(path, "#")
-	if strings.HasPrefix(path, "?") {
-		path = "/" + path
-	}
+	return rules, nil
+}
+
+// urlRules names what a GET for u may be stored under: the URL as it stands, and as
+// routes forward it, which can lack parts of the query.
+func urlRules(t *policy.Table, u location) []Rule {
 	var rules []Rule
-	for _, spec := range querySpecs(req.Plan.Table, host, path) {
-		keyed, err := spec.Build(&keying.Request{Method: http.MethodGet, Scheme: scheme, Host: host, Target: path})
+	for _, spec := range querySpecs(t, u.host, u.target) {
+		keyed, err := spec.Build(&keying.Request{Method: http.MethodGet, Scheme: u.scheme, Host: u.host, Target: u.target})
 		if err != nil {
 			continue
 		}
@@ -57,4 +61,21 @@ func querySpecs(t *policy.Table, host, target string) []*keying.Spec {
 		}
 	}
 	return specs
+}
+
+// splitURL takes an absolute URI apart as it stands.
+func splitURL(uri string) (u location, ok bool) {
+	scheme, rest, ok := strings.Cut(uri, "://")
+	if !ok {
+		return location{}, false
+	}
+	host, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		host, target = rest[:i], rest[i:]
+	}
+	target, _, _ = strings.Cut(target, "#")
+	if !strings.HasPrefix(target, "/") {
+		target = "/" + target
+	}
+	return location{scheme: scheme, host: host, target: target}, true
 }

@@ -18,7 +18,7 @@ func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answ
 	if req.Bypass == rfc9111.StatusMethod {
 		d.Forward = rfc9111.ForwardMethod
 	}
-	since := s.purges.Newest()
+	since := s.purges.moment()
 	ans, rep, err := s.pass(ctx, req, d)
 	if err != nil {
 		return nil, err
@@ -91,7 +91,9 @@ type oneWay struct{ io.ReadCloser }
 func (s *Shield) outdates(req *policy.Request, head *rfc9111.Response) []Rule {
 	var rules []Rule
 	for _, target := range rfc9111.Invalidates(req.Method, targetOf(req), head.Status, head.Header) {
-		rules = append(rules, s.urlRules(req, target)...)
+		if u, ok := splitURL(target); ok {
+			rules = append(rules, urlRules(req.Plan.Table, u)...)
+		}
 	}
 	for _, group := range rfc9111.InvalidatedGroups(req.Method, head.Status, head.Header) {
 		rules = append(rules, GroupRule(req.Scheme, req.Host, group))

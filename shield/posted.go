@@ -111,8 +111,8 @@ func decodable(h http.Header, accepted string) bool {
 }
 
 // keepPosted purges by rules what ans has made outdated, and has its body stored on
-// its way if that may be. since is the epoch before the request was sent.
-func (s *Shield) keepPosted(ans *rfc9111.Answer, p *posted, since uint64, rules []Rule) {
+// its way if that may be. since is before the request was sent.
+func (s *Shield) keepPosted(ans *rfc9111.Answer, p *posted, since moment, rules []Rule) {
 	if own := URLRule(p.key.Base()); !slices.Contains(rules, own) {
 		rules = append(rules, own)
 	}

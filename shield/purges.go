@@ -1,10 +1,10 @@
 package shield
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,53 +19,78 @@ const logSlack = 1 << 14
 
 // Purges is the table of purge epochs. Every rule has an epoch, counted up from 1;
 // every fill notes [Purges.Current] before its origin is asked; and an object is
-// not reused when a rule with a later epoch matches it.
+// not reused when a rule with a later epoch matches it. So a purge costs the same
+// whatever it names: no object is looked at until it is asked for.
 //
 // A rule counts from the moment it is in the table, but Current moves to its epoch
 // only once it is durable. So no fill is ever marked with an epoch that a crash
 // could take back, and a fill that begins in between is counted as older.
+//
+// It is either the log itself, see [NewPurges], or follows one, see [NewFollower].
 type Purges struct {
 	log     Log
+	follows bool
+	limits  limits
+
 	current atomic.Uint64 // latest durable epoch
 	newest  atomic.Uint64 // latest epoch given to a rule
+	hardest atomic.Uint64 // nothing with this epoch or a later one is purged
+	softest atomic.Uint64 // nor softened
+	version atomic.Uint64 // counts how often rules came into force
+	moved   signal        // of current
 
 	logged    atomic.Int64 // rules in the log
 	behind    atomic.Bool  // the log lacks rules in force
 	rewriting sync.Mutex   // held by the one who writes the log anew
+	applying  sync.Mutex   // held by the one who applies a batch; taken before mu
 
-	mu      sync.RWMutex // guards what follows; nothing is called while it is held
-	urls    book
-	names   book   // of tags and groups
-	origins book   // of groups
-	anyone  uint64 // latest rule about a name that any origin may have
-	floor   uint64
+	mu     sync.RWMutex // guards what follows; nothing is called while it is held
+	id     LogID
+	hard   *ruleSet
+	soft   *ruleSet
+	recent recent
+	own    own
 }
 
 // NewPurges replays log, which may be nil: then rules last as long as the process.
-func NewPurges(log Log) (*Purges, error) {
-	p := &Purges{log: log, urls: newBook(), names: newBook(), origins: newBook()}
+func NewPurges(log Log) (*Purges, error) { return newPurges(log, usualLimits) }
+
+func newPurges(log Log, l limits) (*Purges, error) {
+	p := &Purges{log: log, limits: l, hard: newRuleSet(l), soft: newRuleSet(l)}
 	if log == nil {
+		p.id = newLogID()
 		return p, nil
 	}
+	rules := 0
 	err := log.Replay(func(epoch uint64, src []byte) error {
-		r, err := parseRule(src)
-		if err != nil {
-			return err
+		p.logged.Add(1)
+		if id, ok := parseLogID(src); ok {
+			p.id = id
+		} else {
+			r, err := ParseRule(src)
+			if err != nil {
+				return err
+			}
+			rules++
+			p.putLocked(epoch, r)
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.putLocked(epoch, r)
 		raise(&p.current, epoch)
 		raise(&p.newest, epoch)
-		p.logged.Add(1)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("shield: replay purges: %w", err)
 	}
-	if p.logged.Load() == 0 {
+	switch {
+	case rules == 0:
 		p.startAnew()
+	case p.id == LogID{}: // a log from before it had one
+		p.id = newLogID()
+		p.behind.Store(p.log.Append(p.newest.Load(), p.id.encode()) != nil)
+		p.logged.Add(1)
 	}
+	p.recent.from = p.newest.Load()
+	p.inForceLocked()
 	return p, nil
 }
 
@@ -74,11 +99,41 @@ func NewPurges(log Log) (*Purges, error) {
 // begin where no earlier log can have come to: one rule a nanosecond.
 func (p *Purges) startAnew() {
 	epoch := uint64(time.Now().UnixNano())
+	p.id = newLogID()
 	p.putLocked(epoch, AllRule())
 	p.newest.Store(epoch)
 	p.current.Store(epoch)
-	p.behind.Store(p.log.Append(epoch, AllRule().encode()) != nil)
-	p.logged.Add(1)
+	// The rule first: a log that has but an identity is one that begins.
+	err := p.log.Append(epoch, AllRule().Encode())
+	if err == nil {
+		err = p.log.Append(epoch, p.id.encode())
+	}
+	p.behind.Store(err != nil)
+	p.logged.Add(2)
+}
+
+// A LogID tells one purge log from all others. It is made when a log begins, and kept in it.
+type LogID [16]byte
+
+func newLogID() (id LogID) {
+	_, _ = rand.Read(id[:]) // which does not fail
+	return id
+}
+
+func (id LogID) encode() []byte { return append([]byte{byte(ruleIdentity)}, id[:]...) }
+
+func parseLogID(src []byte) (id LogID, ok bool) {
+	if len(src) != 1+len(id) || src[0] != byte(ruleIdentity) {
+		return id, false
+	}
+	return LogID(src[1:]), true
+}
+
+// ID is the identity of the log, or of the one that is followed; zero before it is known.
+func (p *Purges) ID() LogID {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.id
 }
 
 func raise(v *atomic.Uint64, to uint64) {
@@ -96,78 +151,91 @@ func (p *Purges) Current() uint64 { return p.current.Load() }
 // Newest is the epoch of the latest rule in force, durable or not.
 func (p *Purges) Newest() uint64 { return p.newest.Load() }
 
+// Version changes whenever a rule comes into force, a follower's own included. It says
+// nothing beyond this process.
+func (p *Purges) Version() uint64 { return p.version.Load() }
+
+// A moment is when something began, for those who compare it with what came into force.
+type moment struct{ epoch, version uint64 }
+
+// moment is now. A rule that comes into force meanwhile counts as later.
+func (p *Purges) moment() moment {
+	version := p.version.Load()
+	return moment{epoch: p.newest.Load(), version: version}
+}
+
 // Purged says whether a rule forbids to reuse resp under key. A resp with an epoch
-// that was never given out comes from a store whose log was lost, and nothing can
-// be said for it.
+// that was never given out comes from a store whose log was lost, or from a tier that
+// knows of more purges: nothing can be said for it.
 func (p *Purges) Purged(key keying.Key, resp *rfc9111.Response) bool {
 	if resp.Epoch > p.current.Load() {
 		return true
 	}
-	return p.overtaken(key, resp, resp.Epoch)
-}
-
-// overtaken says whether a rule that is newer than an epoch names resp under key. Of
-// what is still to come resp is nil, and the rules count that name its key.
-func (p *Purges) overtaken(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
-	if epoch == p.newest.Load() {
+	if resp.Epoch >= p.hardest.Load() {
 		return false
 	}
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.overtakenLocked(key, resp, epoch)
+	return p.hard.concerns(key, resp, resp.Epoch) || p.follows && p.own.hard.concerns(key, resp, resp.Epoch)
 }
 
-func (p *Purges) overtakenLocked(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
-	base := key.Base()
-	return epoch < p.floor || epoch < p.urls.latest(base) || epoch < p.names.last && p.namedLocked(key, resp, epoch)
+// Softened says whether a soft rule is newer than resp and names it under key: then it
+// counts as just gone stale. A hard one, which goes before, is for [Purges.Purged] to find.
+func (p *Purges) Softened(key keying.Key, resp *rfc9111.Response) bool {
+	if resp.Epoch >= p.softest.Load() {
+		return false
+	}
+	p.mu.RLock()
+	soft := p.soft.concerns(key, resp, resp.Epoch) || p.follows && p.own.soft.concerns(key, resp, resp.Epoch)
+	p.mu.RUnlock()
+	return soft && !p.Purged(key, resp)
 }
 
-// namedLocked says whether a rule that is newer than an epoch names a tag or a group
-// of resp, or may do so because not all of them are known.
-func (p *Purges) namedLocked(key keying.Key, resp *rfc9111.Response, epoch uint64) bool {
-	if resp == nil {
+// overtaken says whether a rule, hard or soft, has come into force since a moment and
+// names resp under key. Of what is still to come resp is nil, and the rules count that
+// name its key.
+func (p *Purges) overtaken(key keying.Key, resp *rfc9111.Response, since moment) bool {
+	if since.version == p.version.Load() {
 		return false
 	}
-	if slices.Contains(resp.Tags, rfc9111.AnyTag) {
-		return epoch < p.anyone || epoch < p.origins.latest(originName(key.Origin()))
-	}
-	for _, tag := range resp.Tags {
-		if epoch < p.names.latest(tagName(tag)) {
-			return true
-		}
-	}
-	if resp.Header["Cache-Groups"] == nil {
-		return false
-	}
-	origin := key.Origin()
-	if epoch >= p.origins.latest(originName(origin)) && epoch >= p.anyone {
-		return false
-	}
-	groups := rfc9111.CacheGroups(resp.Header)
-	for _, group := range groups {
-		if epoch < p.names.latest(groupName(origin, group)) {
-			return true
-		}
-	}
-	return len(groups) > 0 && epoch < p.names.latest(groupName(origin, ""))
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.overtakenLocked(key, resp, since)
 }
 
-// Add puts rules into force and returns the epoch of the last of them once all are
-// durable. With an error they are in force all the same, but may not survive a crash;
-// the next Add makes up for it.
+func (p *Purges) overtakenLocked(key keying.Key, resp *rfc9111.Response, since moment) bool {
+	return p.hard.concerns(key, resp, since.epoch) || p.soft.concerns(key, resp, since.epoch) ||
+		p.follows && p.own.since.concerns(key, resp, since.version)
+}
+
+// Add puts rules into force together and returns the epoch of the last of them once all
+// are durable. With an error they are in force all the same, but may not survive a crash;
+// the next Add makes up for it. What it means at a follower says [NewFollower].
 func (p *Purges) Add(rules ...Rule) (uint64, error) {
 	if len(rules) == 0 {
 		return p.Current(), nil
 	}
-	return p.settle(p.enforce(rules), rules)
+	p.mu.Lock()
+	if p.follows {
+		defer p.mu.Unlock()
+		return p.addOwnLocked(rules), nil
+	}
+	first, rules := p.enforceLocked(rules)
+	p.mu.Unlock()
+	return p.settle(first, rules)
 }
 
 // supersede is Add for rules that resp under key brings with it. alone says that no rule
-// which names resp came into force after the epoch since and before these.
-func (p *Purges) supersede(since uint64, key keying.Key, resp *rfc9111.Response, rules []Rule) (epoch uint64, alone bool, err error) {
+// which names resp came into force after since and before these, and that what comes
+// after them can be told from what was before.
+func (p *Purges) supersede(since moment, key keying.Key, resp *rfc9111.Response, rules []Rule) (epoch uint64, alone bool, err error) {
 	p.mu.Lock()
+	if p.follows {
+		defer p.mu.Unlock()
+		return p.addOwnLocked(rules), false, nil
+	}
 	alone = !p.overtakenLocked(key, resp, since)
-	first := p.enforceLocked(rules)
+	first, rules := p.enforceLocked(rules)
 	p.mu.Unlock()
 	epoch, err = p.settle(first, rules)
 	return epoch, alone, err
@@ -176,13 +244,14 @@ func (p *Purges) supersede(since uint64, key keying.Key, resp *rfc9111.Response,
 // settle makes rules in force durable, and moves Current on.
 func (p *Purges) settle(first uint64, rules []Rule) (uint64, error) {
 	last := first + uint64(len(rules)) - 1
-	if p.log != nil {
+	if p.log != nil && !earlyAck {
 		if err := p.persist(first, rules); err != nil {
 			p.behind.Store(true)
 			return last, fmt.Errorf("%w: %w", ErrLog, err)
 		}
 	}
 	raise(&p.current, last)
+	p.moved.fire()
 	return last, nil
 }
 
@@ -208,12 +277,12 @@ func (p *Purges) persist(first uint64, rules []Rule) error {
 // append appends rules, all at the same time: a log can make many durable in one go.
 func (p *Purges) append(first uint64, rules []Rule) error {
 	if len(rules) == 1 {
-		return p.log.Append(first, rules[0].encode())
+		return p.log.Append(first, rules[0].Encode())
 	}
 	errs := make([]error, len(rules))
 	var all sync.WaitGroup
 	for i, r := range rules {
-		all.Go(func() { errs[i] = p.log.Append(first+uint64(i), r.encode()) })
+		all.Go(func() { errs[i] = p.log.Append(first+uint64(i), r.Encode()) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
@@ -225,10 +294,15 @@ func (p *Purges) rewrite() error {
 	defer p.rewriting.Unlock()
 	kept := int64(0)
 	err := p.log.Rewrite(func(yield func(uint64, []byte) bool) {
-		kept = 0
-		for epoch, r := range p.inForce() {
+		kept = 1
+		newest, rules := p.inForce()
+		// With the newest epoch, so that none is given out twice after a restart.
+		if id := p.ID(); !yield(newest, id.encode()) {
+			return
+		}
+		for epoch, r := range rules {
 			kept++
-			if !yield(epoch, r.encode()) {
+			if !yield(epoch, r.Encode()) {
 				return
 			}
 		}
@@ -239,74 +313,67 @@ func (p *Purges) rewrite() error {
 	return err
 }
 
-// inForce lists the rules that say all that is to be said. The newest epoch is
-// among them, so that none is given out twice after a restart.
-func (p *Purges) inForce() iter.Seq2[uint64, Rule] {
+// inForce lists the rules that say all that is to be said up to newest.
+func (p *Purges) inForce() (newest uint64, rules iter.Seq2[uint64, Rule]) {
 	p.mu.RLock()
-	urls, names, floor := p.urls.clone(), p.names.clone(), p.floor
-	p.mu.RUnlock()
+	defer p.mu.RUnlock()
+	return p.newest.Load(), p.snapshotLocked()
+}
+
+func (p *Purges) snapshotLocked() iter.Seq2[uint64, Rule] {
+	hard, soft := p.hard.clone(), p.soft.clone()
 	return func(yield func(uint64, Rule) bool) {
-		if floor > 0 && !yield(floor, AllRule()) {
-			return
-		}
-		for epoch, r := range urls.rules(ruleURL, ruleURLSlot) {
+		for epoch, r := range hard.rules() {
 			if !yield(epoch, r) {
 				return
 			}
 		}
-		for epoch, r := range names.rules(ruleName, ruleNameSlot) {
-			if !yield(epoch, r) {
+		for epoch, r := range soft.rules() {
+			if !yield(epoch, r.Soft()) {
 				return
 			}
 		}
 	}
 }
 
-func (p *Purges) enforce(rules []Rule) (first uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.enforceLocked(rules)
-}
-
-func (p *Purges) enforceLocked(rules []Rule) (first uint64) {
+// enforceLocked puts rules into force, and returns them as they are from now on.
+func (p *Purges) enforceLocked(rules []Rule) (first uint64, enforced []Rule) {
 	first = p.newest.Load() + 1
+	enforced = make([]Rule, len(rules))
 	for i, r := range rules {
-		p.putLocked(first+uint64(i), r)
+		enforced[i] = p.putLocked(first+uint64(i), r)
 	}
+	p.recent.add(first, enforced, p.limits.recent)
+	p.inForceLocked()
 	p.newest.Store(first + uint64(len(rules)) - 1)
-	return first
+	p.version.Add(1)
+	return first, enforced
 }
 
-func (p *Purges) putLocked(epoch uint64, r Rule) {
-	if epoch <= p.floor {
-		return
+func (p *Purges) putLocked(epoch uint64, r Rule) Rule {
+	if r.soft {
+		return p.soft.put(epoch, r)
 	}
-	switch r.kind {
-	case ruleURL:
-		p.urls.put(keying.Digest([]byte(r.text)), epoch)
-	case ruleURLSlot:
-		p.urls.putSlot(slot([]byte(r.text)), epoch)
-	case ruleName:
-		p.names.put(keying.Digest([]byte(r.text)), epoch)
-		if r.origin != "" {
-			p.origins.put(originName(r.origin), epoch)
-			return
-		}
-		p.anyone = max(p.anyone, epoch)
-	case ruleNameSlot:
-		p.names.putSlot(slot([]byte(r.text)), epoch)
-		p.anyone = max(p.anyone, epoch)
-	case ruleAll:
-		p.floor = epoch
-		for _, b := range []*book{&p.urls, &p.names, &p.origins} {
-			b.forget(epoch)
-		}
+	if r.kind == ruleAll {
+		p.soft.forget(epoch)
 	}
+	return p.hard.put(epoch, r)
+}
+
+// inForceLocked says from which epochs on nobody need look at the rules. It comes after
+// the rules, and before what reveals that they are in force.
+func (p *Purges) inForceLocked() {
+	hardest, softest := p.hard.last, p.soft.last
+	if p.follows {
+		hardest, softest = max(hardest, p.own.hard.last), max(softest, p.own.soft.last)
+	}
+	p.hardest.Store(hardest)
+	p.softest.Store(softest)
 }
 
 // Len is the number of rules in force.
 func (p *Purges) Len() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.urls.len() + p.names.len()
+	return p.hard.len() + p.soft.len()
 }

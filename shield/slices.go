@@ -251,7 +251,7 @@ func (s *Shield) sliceHead(ctx context.Context, req *policy.Request) *rfc9111.An
 	head := ofWhole(stored)
 	d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
 	b := s.newSliceBody(ctx, req, head)
-	return &rfc9111.Answer{Head: head, Body: b, At: b, Decision: s.withTTL(d, head)}
+	return &rfc9111.Answer{Head: head, Body: b, At: b, Decision: s.withTTL(d, sliceKey(req, 0), head)}
 }
 
 // changed notes that an answer was made of old, and the origin has another version.

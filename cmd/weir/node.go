@@ -91,10 +91,7 @@ func openPurges(rules *l2.Log, report func(error)) (*shield.Purges, error) {
 type inForce struct{ *shield.Purges }
 
 // Current changes whenever a purge comes into force.
-func (p inForce) Current() uint64 { return p.Newest() }
-
-// Softened is never true yet.
-func (p inForce) Softened(keying.Key, *rfc9111.Response) bool { return false }
+func (p inForce) Current() uint64 { return p.Version() }
 
 // Sight is always clear: the log is in this process.
 func (p inForce) Sight(context.Context, time.Time, uint64) l1.Sight { return l1.Sight{} }
