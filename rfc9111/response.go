@@ -70,7 +70,7 @@ type Answer struct {
 	Varied bool          // other clients get the same in other content codings: Vary names Accept-Encoding
 	Mixed  bool          // and so may this one have got it: a date names no bytes
 
-	Alone  bool // it is for this client, and no tier above keeps the body
+	Alone bool // it is for this client, and no tier above keeps the body
 
 	Trailer *Trailer // what may follow Body, for a client that takes it; nil for nothing
 

@@ -73,7 +73,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 // known to be the right deployment's.
 func (s *Shield) mayKeep(f *flight, head *rfc9111.Response) bool {
 	if f.above { // the parent may know purges that have not come here yet: until then it is not used
-		return !f.overtaken && !f.req.Settling && !s.purges.overtaken(f.key, head, head.Epoch)
+		return !f.overtaken && !f.req.Settling && !s.purges.forbids(f.key, head)
 	}
 	return !f.overtaken && !f.req.Settling && !s.purges.Purged(f.key, head) &&
 		!(s.purges.Softened(f.key, head) && s.flights.left(f)) &&

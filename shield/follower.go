@@ -115,7 +115,7 @@ func (p *Purges) Apply(b Batch) {
 	if aside {
 		putAll(hard, soft, b.Rules)
 		if b.Reset && id != (LogID{}) {
-			hard.put(current+1, AllRule())
+			hard.put(max(current, p.seen.Load())+1, AllRule())
 		}
 	}
 	p.mu.Lock()

@@ -37,6 +37,7 @@ type Purges struct {
 	hardest atomic.Uint64 // nothing with this epoch or a later one is purged
 	softest atomic.Uint64 // nor softened
 	version atomic.Uint64 // counts how often rules came into force
+	seen    atomic.Uint64 // by a follower: the latest epoch of a response
 	moved   signal        // of current
 
 	logged    atomic.Int64 // rules in the log
@@ -168,10 +169,15 @@ func (p *Purges) moment() moment {
 // that was never given out comes from a store whose log was lost, or from a tier that
 // knows of more purges: nothing can be said for it.
 func (p *Purges) Purged(key keying.Key, resp *rfc9111.Response) bool {
-	if resp.Epoch > p.current.Load() {
-		return true
-	}
+	return resp.Epoch > p.current.Load() || p.forbids(key, resp)
+}
+
+// forbids is Purged for what may come from a tier that knows of more purges.
+func (p *Purges) forbids(key keying.Key, resp *rfc9111.Response) bool {
 	if resp.Epoch >= p.hardest.Load() {
+		if p.follows {
+			raise(&p.seen, resp.Epoch)
+		}
 		return false
 	}
 	p.mu.RLock()
