@@ -67,23 +67,30 @@ func (x *exchange) admit() (*policy.Request, error) {
 		return nil, bad
 	}
 	x.upgrade = upgradeOf(r)
-	header := received(r.Header)
+	req.Received = received(r.Header)
+	return req, x.place(req, t)
+}
+
+// place finds the route of req by its target as the client sent it, and with it origin
+// and key.
+func (x *exchange) place(req *policy.Request, t target) error {
+	header := req.Received
 	table, match := x.door.table(), &policy.MatchRequest{
-		Method: r.Method, Host: host, Path: t.path, RawQuery: t.query, Header: header,
+		Method: req.Method, Host: req.Host, Path: t.path, RawQuery: t.query, Header: header,
 	}
 	req.Plan, req.Params = table.Match(match)
-	if table.Ambiguous(match, req.Plan) {
+	if req.Bypass == "" && table.Ambiguous(match, req.Plan) {
 		req.Bypass = rfc9111.StatusPass
 	}
 	x.plan, x.record.Route, x.record.Deployment = req.Plan, req.Plan.Route, table.Deployment
 	destination := x.choose(req, header)
 	if err := x.key(req, header, destination); err != nil {
-		return nil, err
+		return err
 	}
-	req.Settling = req.Plan.Isolated() && x.door.opts.Settling(table, req.At)
+	req.Settling = req.Settling || req.Plan.Isolated() && x.door.opts.Settling(table, req.At)
 	req.Header = x.forwarded(req, header)
 	x.trailers(req)
-	return req, nil
+	return nil
 }
 
 // checkHead refuses what net/http lets through although servers disagree on it.
@@ -125,7 +132,8 @@ func checkHead(r *http.Request) *fault {
 // fields towards origins and between nodes are not a client's to set either.
 func received(h http.Header) http.Header {
 	drop := func(name string) bool {
-		return strings.Contains(name, "_") || name == "X-Original-Qs" || name == "X-Device" || strings.HasPrefix(name, "X-Weir-")
+		return strings.Contains(name, "_") || name == "X-Original-Qs" || name == "X-Device" ||
+			strings.HasPrefix(name, "X-Weir-") || strings.HasPrefix(name, "Weir-")
 	}
 	for name := range h {
 		if drop(name) {
@@ -180,7 +188,7 @@ func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.Cach
 		reason = rfc9111.StatusDebug
 	case !read && !slices.Contains(req.Plan.Rules.Methods, req.Method):
 		reason = rfc9111.StatusMethod
-	case pinnedElsewhere(req.Plan, x.door.opts.Region):
+	case pinnedElsewhere(req.Plan, x.region()):
 		reason, x.detail = rfc9111.StatusPass, "region"
 	case read && x.body != nil:
 		reason = rfc9111.StatusPass // its content has no meaning, RFC 9110 9.3.1, and is not in the key

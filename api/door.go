@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"weir/api/peer"
 	"weir/policy"
 	"weir/rfc9111"
 	"weir/shield"
@@ -133,6 +134,7 @@ type exchange struct {
 	sticky  *http.Cookie // to set on the response, nil mostly
 	upgrade string       // protocols that the client wants to switch to
 	search  *search      // nil unless the route obeys No-Vary-Search
+	peer    *peer.Ask    // of an edge that asks for a client; nil at the door for clients
 	debug   bool         // the client may know more, and wants to
 	detail  string       // of the decision, where the tiers say nothing
 

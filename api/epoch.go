@@ -35,6 +35,14 @@ func minEpoch(h http.Header) (uint64, *fault) {
 	return epoch, nil
 }
 
+// region is that of the edge that the client talks to.
+func (x *exchange) region() string {
+	if x.peer != nil {
+		return x.peer.Region
+	}
+	return x.door.opts.Region
+}
+
 // pinnedElsewhere says whether other regions alone store responses of a route.
 func pinnedElsewhere(plan *policy.Plan, region string) bool {
 	return len(plan.Regions) > 0 && !slices.Contains(plan.Regions, region)

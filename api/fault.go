@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"weir/api/peer"
 	"weir/l1"
 	"weir/shield"
 )
@@ -71,6 +72,10 @@ var tierFaults = []struct {
 		status: 503, code: "shield-unreachable", message: "The shield of this region cannot be reached.",
 		hint: "The policy says that origins are not asked without it: shield.fallback.", retry: 1,
 	}},
+	{peer.ErrLoop, fault{
+		status: 508, code: "loop", message: "A node that has a shield was asked as a shield.",
+		hint: "Let every --shield name the one shield of all regions.",
+	}},
 	{shield.ErrTarget, fault{
 		status: 400, code: "bad-target", message: "The request target cannot be forwarded as it is.", close: true,
 	}},
@@ -106,6 +111,10 @@ func faultOf(err error) *fault {
 	var f *fault
 	if errors.As(err, &f) {
 		return f
+	}
+	var said *peer.Refusal
+	if errors.As(err, &said) {
+		return &fault{status: said.Status, code: said.Code, message: said.Message, hint: said.Hint, cause: err}
 	}
 	for _, known := range tierFaults {
 		if errors.Is(err, known.err) {

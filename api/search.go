@@ -82,7 +82,7 @@ type search struct {
 // searchOf returns the request's part, nil when its route leaves the origin no say.
 func (x *exchange) searchOf(req *policy.Request, asked keying.Request) *search {
 	read := req.Method == http.MethodGet || req.Method == http.MethodHead
-	if !req.Plan.NoVarySearch || !read {
+	if !req.Plan.NoVarySearch || !read || x.peer != nil { // the edge asks twice if need be
 		return nil
 	}
 	path, _, _ := strings.Cut(asked.Target, "?")

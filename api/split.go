@@ -19,6 +19,14 @@ func (x *exchange) choose(req *policy.Request, header http.Header) string {
 		req.Origin = req.Plan.Origin
 		return ""
 	}
+	if x.peer != nil && x.peer.Destination != "" { // the edge has chosen, and has set the cookie
+		for i := range split.Destinations {
+			if d := &split.Destinations[i]; d.Name == x.peer.Destination {
+				req.Origin = d.Origin
+				return d.Name
+			}
+		}
+	}
 	for _, c := range cookies(header, split.Cookie) {
 		for i := range split.Destinations {
 			// A destination that was taken out, by its weight, lets its clients go.

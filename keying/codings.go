@@ -89,6 +89,9 @@ func (a Accepts) String() string { return codingSets[a.set] }
 // or likes identity better.
 func (a Accepts) Best() string { return codingSets[a.best] }
 
+// Lines returns the field as it came, nil when there was none.
+func (a Accepts) Lines() []string { return a.lines }
+
 // Has says whether the client accepts a coding, which may be any.
 func (a Accepts) Has(coding string) bool {
 	if set := codingNamed(coding); set != 0 {

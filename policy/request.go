@@ -24,6 +24,10 @@ type Request struct {
 	Header http.Header // the client's end-to-end fields, conditional and range fields included, Accept-Encoding as the key has it
 	Client string      // address of the client, without port
 
+	// Received are the client's fields before anything was taken away: what its route and
+	// key were found by. nil: Header.
+	Received http.Header
+
 	Body   []byte    // of a keyed request with one, whole
 	Stream io.Reader // of a request that is passed; nil without a body
 	Length int64     // of Stream in bytes, -1 when not known

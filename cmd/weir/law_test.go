@@ -55,6 +55,8 @@ var forbiddenEdges = []edge{
 	{"shield", "l2", "siblings: the shield stores through an interface that it declares itself"},
 	{"shield", "api", "a tier must work without any door"},
 
+	{"api/peer", "l2", "what peers say to each other does not depend on how anything is stored"},
+
 	{"keying", "cmd", "cmd wires; whoever imports it could not be wired"},
 	{"rfc9111", "cmd", "cmd wires; whoever imports it could not be wired"},
 	{"policy", "cmd", "cmd wires; whoever imports it could not be wired"},
@@ -111,7 +113,7 @@ type nameRule struct {
 }
 
 var names = []nameRule{
-	{"net/http", "Transport", []string{"shield", "cmd"}, "the shield alone talks to origins; cmd talks to admin listeners"},
+	{"net/http", "Transport", []string{"shield", "cmd", "api/peer"}, "the shield alone talks to origins; cmd talks to admin listeners, peers to each other"},
 	{"net/http", "DefaultTransport", nil, "it has no limits and is shared with whoever else uses it"},
 	{"net/http", "DefaultClient", nil, "it has no timeout"},
 	{"time", "Now", []string{"api", "cmd", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},

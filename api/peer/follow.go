@@ -1,0 +1,180 @@
+package peer
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"weir/shield"
+)
+
+// Kinds of frames that the shield sends on a log stream. A frame is its kind, and then
+// its bytes with their length before them.
+const (
+	FrameBatch = 'b' // shield.Batch.Encode
+	FrameBeat  = 'h' // the epoch that the log has come to, as a uvarint: nothing is missing up to it
+)
+
+// LogProtocol is what a log stream is upgraded to.
+const LogProtocol = "weir-log"
+
+// BeatEvery is how often the shield says that nothing has happened, and silence how long
+// a stream without a word is taken for alive.
+const (
+	BeatEvery = time.Second
+	silence   = 3 * time.Second
+)
+
+// Run follows the shield's log until ctx ends or the client is closed.
+func (c *Client) Run(ctx context.Context) {
+	if !c.begin() {
+		return
+	}
+	defer c.running.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.base, cancel)()
+	var handing sync.WaitGroup
+	defer handing.Wait()
+	pause := backoff{50 * time.Millisecond, time.Second}
+	for ctx.Err() == nil {
+		addr := c.address()
+		began, err := c.stream(ctx, addr, &handing)
+		c.counts.up.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		c.opts.Report(fmt.Errorf("stream of purges from %s: %w", addr, err))
+		c.lost(addr)
+		if errors.Is(err, errSilent) {
+			c.line.cut(c.base) // what waits for the shield waits in vain
+		}
+		if began {
+			pause.next = 50 * time.Millisecond
+		}
+		_ = pause.wait(ctx)
+	}
+}
+
+// stream reads one stream to its end. began says that it was one.
+func (c *Client) stream(ctx context.Context, addr string, handing *sync.WaitGroup) (began bool, err error) {
+	asked := time.Now()
+	dialling, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := c.dial(dialling, addr)
+	if err != nil {
+		if dialling.Err() != nil {
+			err = errSilent
+		}
+		return false, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer func() { _ = conn.Close() }()
+	var hushed atomic.Bool
+	quiet := time.AfterFunc(silence, func() { hushed.Store(true); _ = conn.Close() })
+	defer quiet.Stop()
+	silent := func(err error) error {
+		if hushed.Load() {
+			return errSilent
+		}
+		return err
+	}
+	r := bufio.NewReader(awake{conn, quiet})
+	if err := c.upgrade(ctx, addr, conn, r); err != nil {
+		return false, silent(err)
+	}
+	c.counts.rtt.Store(int64(time.Since(asked)))
+	c.counts.up.Store(true)
+	c.outage.over()
+	for {
+		if err := c.frame(ctx, conn, r, handing); err != nil {
+			return true, silent(err)
+		}
+	}
+}
+
+// awake puts off what a timer does with every byte that comes.
+type awake struct {
+	net.Conn
+	quiet *time.Timer
+}
+
+func (a awake) Read(p []byte) (int, error) {
+	n, err := a.Conn.Read(p)
+	if n > 0 {
+		a.quiet.Reset(silence)
+	}
+	return n, err
+}
+
+// upgrade makes a connection a stream of the log.
+func (c *Client) upgrade(ctx context.Context, addr string, conn net.Conn, r *bufio.Reader) error {
+	who := url.Values{"region": {c.opts.Region}, "node": {c.opts.Node}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+PathLog+"?"+c.place()+"&"+who.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", LogProtocol)
+	if err := req.Write(conn); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(r, req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		said, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
+		if err != nil {
+			return err
+		}
+		return errorOf(resp.StatusCode, said)
+	}
+	return nil
+}
+
+// frame takes one frame off the stream, and tells the shield how far this node is.
+func (c *Client) frame(ctx context.Context, conn net.Conn, r *bufio.Reader, handing *sync.WaitGroup) error {
+	kind, err := r.ReadByte()
+	if err != nil {
+		return unexpected(err)
+	}
+	came := c.opts.Now()
+	payload, err := ReadFrame(r, MaxBatch)
+	if err != nil {
+		return err
+	}
+	p := c.opts.Purges
+	switch kind {
+	case FrameBatch:
+		b, err := shield.DecodeBatch(payload)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		p.Apply(b)
+		if p.ID() != b.Log || p.Current() < b.Epoch {
+			return fmt.Errorf("%w: a batch for another place", ErrMalformed)
+		}
+	case FrameBeat:
+		epoch, n := binary.Uvarint(payload)
+		if n <= 0 || p.Current() < epoch {
+			return fmt.Errorf("%w: purges are missing", ErrMalformed)
+		}
+		c.sight.hear(came)
+		c.handOver(ctx, handing)
+	default:
+		return fmt.Errorf("%w: frame %q", ErrMalformed, kind)
+	}
+	_, err = conn.Write(binary.AppendUvarint(nil, p.Current()))
+	return err
+}

@@ -1,0 +1,5 @@
+//go:build mutant_blind
+
+package peer
+
+const neverBlind = true

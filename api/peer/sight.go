@@ -1,0 +1,89 @@
+package peer
+
+import (
+	"context"
+	"math"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"weir/l1"
+	"weir/policy"
+)
+
+// sight is until when this node knows of all purges.
+type sight struct {
+	start time.Time
+	heard atomic.Int64 // nanoseconds after start of what the shield said last
+}
+
+func (s *sight) begin(now time.Time) {
+	s.start = now
+	s.heard.Store(math.MinInt64 / 2)
+}
+
+// hear notes that at a moment there was no purge that is not applied here.
+func (s *sight) hear(at time.Time) { s.heard.Store(int64(at.Sub(s.start))) }
+
+// Sight says how far what this node knows of purges can be trusted for a request that has
+// come at now and wants an answer no older than the purge min. While the stream of the
+// log is well that is two loads.
+func (c *Client) Sight(ctx context.Context, now time.Time, min uint64) l1.Sight {
+	if neverBlind {
+		return l1.Sight{}
+	}
+	blind := int64(now.Sub(c.sight.start))-c.sight.heard.Load() > int64(c.opts.MaxBlind())
+	if !blind && (min == 0 || c.opts.Purges.Current() >= min) {
+		return l1.Sight{}
+	}
+	return c.look(ctx, now, min, blind)
+}
+
+// Details for Cache-Status.
+const (
+	toldPartition = "partition"
+	toldMinEpoch  = "min-epoch"
+)
+
+// lookTimeout bounds how long a request waits for the shield's word about purges.
+const lookTimeout = time.Second
+
+// look asks the shield for what is missing here.
+func (c *Client) look(ctx context.Context, now time.Time, min uint64, blind bool) l1.Sight {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	err := c.catchUp(ctx)
+	switch {
+	case min > 0 && c.opts.Purges.Current() < min:
+		return l1.Sight{Blind: true, Since: now, Told: toldMinEpoch}
+	case err == nil || !blind:
+		return l1.Sight{}
+	case c.opts.Partition() == policy.PartitionServe:
+		return l1.Sight{Told: toldPartition}
+	}
+	return l1.Sight{Blind: true, Since: now.Add(-c.opts.MaxBlind()), Told: toldPartition}
+}
+
+// reachTimeout bounds how long the answer to a request that changed something waits for
+// the purges that it caused.
+const reachTimeout = 2 * time.Second
+
+// reach returns when this node has come to an epoch, or cannot in time: then the node is
+// blind to it, as it is to any purge that is on its way.
+func (c *Client) reach(ctx context.Context, epoch uint64) {
+	if c.opts.Purges.Current() >= epoch {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	for c.opts.Purges.Current() < epoch && ctx.Err() == nil {
+		if c.catchUp(ctx) != nil {
+			_ = c.opts.Purges.Await(ctx, epoch-1) // the stream may bring it; the caller's answer counts either way
+		}
+	}
+}
+
+func parseEpoch(s string) (uint64, bool) {
+	epoch, err := strconv.ParseUint(s, 10, 64)
+	return epoch, err == nil
+}

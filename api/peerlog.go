@@ -1,0 +1,167 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"weir/api/peer"
+)
+
+// streams are the log streams of a door, which no http.Server knows of.
+type streams struct {
+	base   context.Context
+	cancel context.CancelFunc
+
+	mu      sync.Mutex // guards closed, and running.Add against close
+	closed  bool
+	running sync.WaitGroup
+}
+
+func (s *streams) begin() { s.base, s.cancel = context.WithCancel(context.Background()) }
+
+func (s *streams) add() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+func (s *streams) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	s.running.Wait()
+}
+
+// maxNode is how long the names of regions and nodes may be.
+const maxNode = 256
+
+// follow turns a connection into a stream of the purge log.
+func (d *PeerDoor) follow(w http.ResponseWriter, r *http.Request) {
+	id, after, ok := place(r)
+	region, node := r.URL.Query().Get("region"), r.URL.Query().Get("node")
+	if !ok || r.Header.Get("Upgrade") != peer.LogProtocol || region == "" || len(region)+len(node) > maxNode {
+		d.refuse(w, refuseMessage)
+		return
+	}
+	if !d.streams.add() {
+		d.refuse(w, &closing)
+		return
+	}
+	defer d.streams.running.Done()
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		d.refuse(w, err)
+		return
+	}
+	ctx, cancel := context.WithCancel(d.streams.base)
+	f := &follower{door: d, conn: conn, cancel: cancel, region: region, node: node, since: d.door.opts.Now()}
+	f.run(ctx, buffered.Reader, peerPlace{id, after})
+}
+
+// follower is an edge that follows the log.
+type follower struct {
+	door   *PeerDoor
+	conn   net.Conn
+	cancel context.CancelFunc
+
+	region, node string
+	since        time.Time
+
+	acked   uint64    // guarded by regions.mu
+	ackedAt time.Time // so is this
+}
+
+type peerPlace struct {
+	id    [16]byte
+	after uint64
+}
+
+// run ends when either side ends the stream, or the edge takes or says nothing for too
+// long. Nothing waits for it but itself: what the edge lacks is looked up when it has
+// taken what came before.
+func (f *follower) run(ctx context.Context, from *bufio.Reader, at peerPlace) {
+	defer f.cancel()
+	stop := context.AfterFunc(ctx, func() { _ = f.conn.Close() }) // ends reads and writes
+	f.door.regions.join(f)
+	acks := make(chan struct{})
+	go func() {
+		defer close(acks)
+		defer f.cancel()
+		f.readAcks(from)
+	}()
+	f.write(ctx, at)
+	f.cancel()
+	if stop() {
+		_ = f.conn.Close()
+	}
+	<-acks
+	f.door.regions.leave(f)
+}
+
+// streamSilence is how long an edge may say nothing, or not take what it is sent.
+const streamSilence = 5 * time.Second
+
+// write sends what comes into the log, and a beat when nothing has for a second.
+func (f *follower) write(ctx context.Context, at peerPlace) {
+	const accepted = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + peer.LogProtocol + "\r\n\r\n"
+	if f.send([]byte(accepted)) != nil {
+		return
+	}
+	log := f.door.opts.Purges
+	for ctx.Err() == nil {
+		b := log.Since(at.id, at.after)
+		var out []byte
+		if b.Reset || b.Epoch != at.after {
+			out = peer.AppendFrame([]byte{peer.FrameBatch}, b.Encode())
+			at = peerPlace{b.Log, b.Epoch}
+		}
+		// A beat says that nothing is missing up to here.
+		out = append(out, peer.FrameBeat)
+		out = peer.AppendFrame(out, binary.AppendUvarint(nil, at.after))
+		if f.send(out) != nil {
+			return
+		}
+		waiting, done := context.WithTimeout(ctx, peer.BeatEvery)
+		_ = log.Await(waiting, at.after) // or the time for a beat has come
+		done()
+	}
+}
+
+// send gives the edge its time for each piece.
+func (f *follower) send(p []byte) error {
+	stuck := time.AfterFunc(streamSilence, f.cancel)
+	defer stuck.Stop()
+	for len(p) > 0 {
+		n, err := f.conn.Write(p[:min(len(p), maxWrite)])
+		if err != nil {
+			return err
+		}
+		p = p[n:]
+		stuck.Reset(streamSilence)
+	}
+	return nil
+}
+
+// readAcks reads how far the edge has come.
+func (f *follower) readAcks(from *bufio.Reader) {
+	quiet := time.AfterFunc(streamSilence, f.cancel)
+	defer quiet.Stop()
+	for {
+		epoch, err := binary.ReadUvarint(from)
+		if err != nil {
+			return
+		}
+		quiet.Reset(streamSilence)
+		f.door.regions.acked(f, epoch)
+	}
+}
