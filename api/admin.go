@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"go.uber.org/zap"
+
+	"weir/shield"
 )
 
 // maxAdminBody bounds the body of an admin request, in bytes. A route that takes
@@ -26,6 +29,9 @@ type AdminOptions struct {
 	// name a loopback host are served: a page that a browser shows cannot reach it
 	// under a name of its own.
 	Token string
+
+	// Purge carries out an order in all regions. nil: no such route.
+	Purge func(ctx context.Context, order shield.PurgeOrder) (shield.PurgeReport, error)
 
 	Ready   func() error       // nil: ready; otherwise why not
 	Stats   func() any         // of the node as a whole, marshalled as JSON
@@ -85,6 +91,9 @@ func (a *Admin) routes() []route {
 		{method: "GET", path: "/readyz", handle: a.ready, open: true},
 		{method: "GET", path: "/v1/stats", handle: a.stats},
 		{method: "GET", path: "/v1/policy", handle: a.policy},
+	}
+	if a.opts.Purge != nil {
+		routes = append(routes, route{method: "POST", path: "/v1/purge", handle: a.purge})
 	}
 	if a.opts.Metrics != nil {
 		routes = append(routes, route{method: "GET", path: "/metrics", handle: a.metrics})
@@ -189,9 +198,9 @@ func adminFault(err error) *fault {
 	)
 	switch {
 	case errors.As(err, &large):
-		return &fault{status: 413, code: "body-too-large", message: "The request body is longer than this route takes.", close: true}
+		return &fault{status: 413, code: "body-too-large", message: "The request body is longer than this route takes; nothing was done.", hint: "Send several shorter ones.", close: true}
 	case errors.As(err, &unrouted) && unrouted.Code == http.StatusNotFound:
-		return &fault{status: 404, code: "not-found", message: "There is nothing at this path of the admin listener.", hint: "Try /healthz, /readyz, /metrics, /v1/stats or /v1/policy."}
+		return &fault{status: 404, code: "not-found", message: "There is nothing at this path of the admin listener.", hint: "Try /healthz, /readyz, /metrics, /v1/stats, /v1/policy or /v1/purge."}
 	case errors.As(err, &unrouted) && unrouted.Code == http.StatusMethodNotAllowed:
 		return &fault{status: 405, code: "method-not-allowed", message: "This path does not take this method."}
 	}

@@ -52,11 +52,19 @@ const maxAnswer = 64 << 20
 
 // get asks the node for path and returns the body of its answer.
 func (f *nodeFlags) get(ctx context.Context, con console, path string) ([]byte, error) {
+	return f.ask(ctx, con, http.MethodGet, path, nil)
+}
+
+// ask sends the node a request, with content that is JSON or nil.
+func (f *nodeFlags) ask(ctx context.Context, con console, method, path string, content io.Reader) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(f.Admin)+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, string(f.Admin)+path, content)
 	if err != nil {
 		return nil, err
+	}
+	if content != nil {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	token := f.Token
 	if token == "" {

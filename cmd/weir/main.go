@@ -25,6 +25,7 @@ type commands struct {
 
 	Serve   serveCommand   `cmd:"" help:"Run a node: a cache in front of an origin."`
 	Policy  policyCommands `cmd:"" help:"Check a policy file, or print its schema."`
+	Purge   purgeCommand   `cmd:"" help:"Purge by tag, URL, prefix, host or key, or everything."`
 	Verify  verifyCommand  `cmd:"" help:"Check the data folder of a node that is not running."`
 	Stats   statsCommand   `cmd:"" help:"Print the counters of a running node."`
 	Version versionCommand `cmd:"" help:"Print the version of this build."`

@@ -21,6 +21,7 @@ import (
 // node is the tiers of one process, wired together: the door asks l1, l1 asks the
 // shield, the shield asks the disk tier and the origins.
 type node struct {
+	region string
 	log    *zap.Logger
 	now    func() time.Time
 	live   *policy.Live
@@ -46,7 +47,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
-	n := &node{log: o.log, now: o.now, live: policy.NewLive(table)}
+	n := &node{region: o.region, log: o.log, now: o.now, live: policy.NewLive(table)}
 	report := troubleReporter(o.log)
 	n.store, err = l2.Open(o.folder, l2.Options{MaxBytes: o.l2Size, Report: report})
 	if err != nil {
@@ -68,7 +69,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	filled.tier.Store(n.memory)
 	n.shield.SetTable(table)
 	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
-		Region: o.region, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled }, Settling: n.live.Settling,
+		Region: o.region, Epoch: n.purges.Current, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled }, Settling: n.live.Settling,
 	})
 	return n, nil
 }
@@ -93,8 +94,14 @@ type inForce struct{ *shield.Purges }
 // Current changes whenever a purge comes into force.
 func (p inForce) Current() uint64 { return p.Version() }
 
-// Sight is always clear: the log is in this process.
-func (p inForce) Sight(context.Context, time.Time, uint64) l1.Sight { return l1.Sight{} }
+// Sight is clear, because the log is in this process. A purge that it does not have may be
+// one of a log that was lost: then only what comes from now on is certainly newer.
+func (p inForce) Sight(_ context.Context, now time.Time, min uint64) l1.Sight {
+	if min > p.Newest() {
+		return l1.Sight{Blind: true, Since: now.Add(1)}
+	}
+	return l1.Sight{}
+}
 
 // lateListener is the memory tier for a shield that has to be made first.
 type lateListener struct{ tier atomic.Pointer[l1.Tier] }
@@ -118,6 +125,15 @@ func (l *lateListener) Dropped(key keying.Key, selection rfc9111.Selection) {
 func (n *node) use(table *policy.Table) {
 	n.shield.SetTable(table)
 	n.live.Swap(table, n.now())
+}
+
+// purge carries out an order. The memory tier sees it as soon as the log does.
+func (n *node) purge(_ context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
+	report, err := n.shield.Purge(n.live.Load(), order)
+	if err == nil && !order.DryRun {
+		report.Regions = append(report.Regions, shield.RegionReport{Region: n.region})
+	}
+	return report, err
 }
 
 // clear forgets everything that is cached.

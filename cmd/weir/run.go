@@ -16,6 +16,7 @@ import (
 
 	"weir/api"
 	"weir/policy"
+	"weir/shield"
 )
 
 // service is one running "weir serve".
@@ -158,7 +159,7 @@ func (s *service) follow(ctx context.Context, n *node) {
 
 func (s *service) startAdmin(listener net.Listener) *http.Server {
 	handler := api.NewAdmin(api.AdminOptions{
-		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats,
+		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats, Purge: s.purge,
 		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(),
 	})
 	server := api.NewAdminServer(handler, s.log)
@@ -180,6 +181,15 @@ func (s *service) start(what string, server *http.Server, listener net.Listener)
 			s.failed <- fmt.Errorf("%s broke: %w", what, err)
 		}
 	})
+}
+
+// purge carries out an order in all regions, once the node is loaded.
+func (s *service) purge(ctx context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
+	n := s.node.Load()
+	if n == nil {
+		return shield.PurgeReport{}, shield.ErrClosed
+	}
+	return n.purge(ctx, order)
 }
 
 func (s *service) notReady(why string) { s.state.Store(&why) }

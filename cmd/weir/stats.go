@@ -27,6 +27,7 @@ type nodeStats struct {
 	Deploy  string        `json:"deployment,omitempty"`
 	Uptime  int64         `json:"uptimeSeconds"`
 	Ready   bool          `json:"ready"`
+	Epoch   uint64        `json:"epoch"` // of the purges that are durable and hold here
 	Door    api.DoorStats `json:"door"`
 	L1      l1.Stats      `json:"l1"`
 	Shield  shield.Stats  `json:"shield"`
@@ -39,7 +40,7 @@ func (s *service) stats() any {
 	return nodeStats{
 		Version: buildVersion(), Region: s.Region, Policy: inUse.Version, Deploy: inUse.Deployment,
 		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
-		Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
+		Epoch: of(s, epochOf)(), Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
 	}
 }
 
@@ -58,6 +59,7 @@ func (s *service) metrics() http.Handler {
 	})
 }
 
+func epochOf(n *node) uint64           { return n.purges.Current() }
 func doorStats(n *node) api.DoorStats  { return n.door.Stats() }
 func l1Stats(n *node) l1.Stats         { return n.memory.Stats() }
 func shieldStats(n *node) shield.Stats { return n.shield.Stats() }
