@@ -18,8 +18,10 @@ type entry struct {
 	variants   []*object // newest first
 	cost       int64     // bytes, all variants and bookkeeping included
 
-	used       atomic.Bool // since the window last looked at it
-	prev, next *entry      // in the window's list; guarded by store.mu
+	uses       atomic.Uint32 // recent ones, up to maxUses
+	proven     bool          // to be kept whatever its uses are; this and what follows is guarded by store.mu
+	kept       bool          // in ristretto and the list of what is kept, rather than young
+	prev, next *entry
 }
 
 // object is one stored response: a variant. It is immutable, except for the atomics.
@@ -40,7 +42,7 @@ type object struct {
 
 // What bookkeeping costs, in bytes. The program bench/memory measures what is real.
 const (
-	// The slots in ristretto's maps, or in the window's.
+	// The slots in ristretto's maps, or in a shard's.
 	entryOverhead = int64(unsafe.Sizeof(entry{})) + 208
 	// The pointer to it, and the head.
 	objectOverhead = int64(unsafe.Sizeof(object{})+unsafe.Sizeof(rfc9111.Response{})) + 8

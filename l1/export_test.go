@@ -9,8 +9,8 @@ import (
 // CollideHashes gives every key the same hash from now on.
 func (t *Tier) CollideHashes() { t.hash = func(keying.Key) uint64 { return 7 } }
 
-// WindowBytes is how much fits into the window.
-func (t *Tier) WindowBytes() int64 { return t.store.windowMax }
+// YoungBytes is how much there is for new entries when memory is full.
+func (t *Tier) YoungBytes() int64 { return t.store.max * youngShare / 100 }
 
 var workshop encoders
 

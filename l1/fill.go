@@ -2,10 +2,15 @@ package l1
 
 import (
 	"bytes"
+	"time"
 
 	"weir/keying"
 	"weir/rfc9111"
 )
+
+// promotedAfter is how old a response is that another tier had held already: that it is
+// asked for again is a use.
+const promotedAfter = 10 * time.Second
 
 // Filled takes a response with its whole body, which it keeps without a copy:
 // neither may change any more. It can be answered from when Filled returns, unless
@@ -19,6 +24,9 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 	o := newObject(resp, body)
 	o.used.Store(t.opts.Now().UnixNano())
 	e := &entry{hash: t.hash(key), key: key}
+	if o.used.Load()-resp.ResponseTime.UnixNano() > int64(promotedAfter) {
+		e.uses.Store(1)
+	}
 
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()

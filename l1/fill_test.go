@@ -104,13 +104,13 @@ func TestEveryFillIsSeenAtOnce(t *testing.T) {
 		burst(n, 0)
 	})
 	t.Run("at once", func(t *testing.T) {
-		n := newNode(t, l1.Options{MaxBytes: 12 << 20}) // all of them; the window is too small
+		n := newNode(t, l1.Options{MaxBytes: 12 << 20}) // all of them; not as young ones alone
 		var all sync.WaitGroup
 		for worker := range 4 {
 			all.Go(func() { burst(n, worker) })
 		}
 		all.Wait()
-		if s := n.Stats(); s.Objects != 8000 || s.Bytes < n.WindowBytes() {
+		if s := n.Stats(); s.Objects != 8000 || s.Bytes < n.YoungBytes() {
 			t.Errorf("not what is to be tested: %+v", s)
 		}
 	})
@@ -141,28 +141,6 @@ func TestANewObjectIsSeenWhileOldOnesAreUsedMore(t *testing.T) {
 	}
 	n.fill("/new", "new", nil)
 	n.expect(request(t, "/new"), "new", rfc9111.Hit)
-}
-
-// What is used stays in the window, even where ristretto would not have it.
-func TestWhatIsUsedInTheWindowStaysThere(t *testing.T) {
-	n := newNode(t, l1.Options{MaxBytes: 1 << 20})
-	page := text(4 << 10)
-	held := int(n.WindowBytes() / 5000) // and about twice as many in ristretto
-	for range 12 {
-		for i := range 4 * held {
-			target := "/" + strconv.Itoa(i)
-			if n.get(request(t, target)).Decision.Use != rfc9111.Hit {
-				n.fill(target, page, nil)
-			}
-		}
-	}
-	n.fill("/used", "used", nil)
-	for i := range 6 * held {
-		n.fill("/once/"+strconv.Itoa(i), page, nil)
-		if i%held == 0 {
-			n.expect(request(t, "/used"), "used", rfc9111.Hit)
-		}
-	}
 }
 
 // Ristretto alone lets a held key grow past every limit.
@@ -243,7 +221,7 @@ func TestObjectsThatAreTooLargeAreLeftToTheNextTier(t *testing.T) {
 	n := newNode(t, l1.Options{MaxBytes: 1 << 20, MaxObject: 1 << 20})
 	n.fill("/a", text(1<<20+1), nil)
 	n.expect(request(t, "/a"), below, rfc9111.Miss)
-	n.fill("/a", text(1<<20), nil) // no larger than an object may be, but than the window
+	n.fill("/a", text(1<<20), nil) // no larger than an object may be, but than an entry in this budget
 	n.expect(request(t, "/a"), below, rfc9111.Miss)
 	// One that outgrows its room takes away what it replaces, and that alone.
 	n.fill("/b", "small", varyOn(t, "X", "1"))
@@ -318,8 +296,7 @@ func TestClear(t *testing.T) {
 	n.expect(request(t, "/1"), "again", rfc9111.Hit)
 }
 
-// An object that is held and moves from the window to ristretto or back is found
-// at every moment.
+// An object that is held and moves to ristretto or back is found at every moment.
 func TestAHeldObjectIsNeverMissed(t *testing.T) {
 	n := newNode(t, l1.Options{MaxBytes: 4 << 20})
 	n.fill("/hot", "hot", nil)
@@ -342,7 +319,7 @@ func TestAHeldObjectIsNeverMissed(t *testing.T) {
 			}
 		})
 	}
-	// Few enough to be held all together, too many for the window alone.
+	// Few enough to be held all together, too many for the young lane alone.
 	for i := range 3000 {
 		n.fill("/"+strconv.Itoa(i%1200), text(1000), nil)
 		if i%50 == 0 {

@@ -8,27 +8,36 @@ import (
 )
 
 const (
-	windowShare  = 30 // of the budget, in percent
+	youngShare   = 10 // of the budget, in percent; less is worse with few objects, more with many
+	largestShare = 30 // of the budget that one entry may have, in percent
 	shardCount   = 64
-	counterBytes = 4  // of ristretto's frequency sketch and filter, per counter
-	maxRounds    = 64 // used entries that are passed over for one that leaves the window
+
+	maxUses   = 3   // that are counted
+	keptUses  = 2   // that keep what leaves the young lane
+	maxPasses = 256 // entries that are passed over for one that gives way
+
+	rememberedShare = 150     // of the number of entries, in percent: how many that gave way are remembered
+	bytesPerGhost   = 1 << 10 // of the budget, for each slot
+	ghostBytes      = 8       // of a slot
+	counters        = 1 << 12 // of ristretto's sketch, which decides nothing here
+	counterBytes    = 4
 )
 
-// store holds entries by hash, in the window or in ristretto, never in both.
+// store holds entries by hash: young ones itself, those that are kept in ristretto, none in both.
 // Readers take the lock of one shard. There is one writer at a time, who holds mu.
 type store struct {
 	counts *counts
 	main   *ristretto.Cache[uint64, *entry]
 	shards [shardCount]shard
+	max    int64
 
 	mu          sync.Mutex // taken before any shard's lock; guards what follows and all changes
 	closed      bool
-	oldest      *entry // of the window; its list is a ring
-	windowBytes int64
-	windowMax   int64
+	young, kept lane
+	gone        ghost
 }
 
-// shard is a part of the window. Its read lock is held while ristretto is asked as
+// shard is a part of the young lane. Its read lock is held while ristretto is asked as
 // well, so that an entry that moves from one to the other is found in either.
 type shard struct {
 	sync.RWMutex
@@ -39,26 +48,19 @@ type shard struct {
 
 func newStore(budget int64, counts *counts) (*store, error) {
 	s := &store{counts: counts}
-	// Ten counters for each object, if objects have 4 KiB on average. Ristretto
-	// rounds the number up to a power of two itself; the budget must know.
-	counters := int64(1 << 10)
-	for counters*4<<10 < budget*10 && counters < 1<<24 {
-		counters *= 2
-	}
-	budget -= counters * counterBytes
-	s.windowMax = budget * windowShare / 100
+	slots := budget/bytesPerGhost + 1
+	s.gone.slots = make([]past, slots)
+	s.max = budget - slots*ghostBytes - counters*counterBytes
 	for i := range s.shards {
 		s.shards[i].entries = make(map[uint64]*entry)
 	}
 	var err error
 	s.main, err = ristretto.NewCache(&ristretto.Config[uint64, *entry]{
 		NumCounters:        counters,
-		MaxCost:            budget - s.windowMax,
+		MaxCost:            s.max,
 		BufferItems:        64,
 		IgnoreInternalCost: true, // entry.cost has all of it
 		KeyToHash:          func(hash uint64) (uint64, uint64) { return hash, 0 },
-		OnEvict:            s.left,
-		OnReject:           s.left,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("l1: %w", err)
@@ -76,18 +78,19 @@ func (s *store) get(hash uint64) *entry {
 	if sh.closed {
 		return nil
 	}
-	// First, because this also counts how often the hash is asked for.
-	if e, ok := s.main.Get(hash); ok {
-		return e
+	e, ok := s.main.Get(hash)
+	if !ok {
+		if e = sh.entries[hash]; e == nil {
+			return nil
+		}
 	}
-	e := sh.entries[hash]
-	if e != nil && !e.used.Load() {
-		e.used.Store(true)
+	if n := e.uses.Load(); n < maxUses {
+		e.uses.Store(n + 1)
 	}
 	return e
 }
 
-// peekLocked looks an entry up without a use in the window.
+// peekLocked looks an entry up without a use.
 func (s *store) peekLocked(hash uint64) *entry {
 	if s.closed {
 		return nil
@@ -95,18 +98,15 @@ func (s *store) peekLocked(hash uint64) *entry {
 	if e := s.shard(hash).entries[hash]; e != nil {
 		return e
 	}
-	if _, ok := s.main.GetTTL(hash); !ok { // the look-up that does not count
-		return nil
-	}
 	e, _ := s.main.Get(hash)
 	return e
 }
 
-// fits says whether an entry can be held at all: the window must take it.
-func (s *store) fits(cost int64) bool { return cost <= s.windowMax }
+// fits says whether an entry can be held at all.
+func (s *store) fits(cost int64) bool { return cost <= s.max*largestShare/100 }
 
-// replaceLocked puts e in the place of what is under its hash, at the young end of
-// the window. An entry without variants only removes. Readers see the old or the new.
+// replaceLocked puts e in the place of what is under its hash, at the end of the young lane.
+// An entry without variants only removes. Readers see the old or the new.
 func (s *store) replaceLocked(e *entry) {
 	if s.closed {
 		return
@@ -115,22 +115,23 @@ func (s *store) replaceLocked(e *entry) {
 		s.removeLocked(e.hash)
 		return
 	}
-	sh := s.shard(e.hash)
-	old := sh.entries[e.hash]
+	old := s.peekLocked(e.hash)
 	if old != nil {
-		s.unlinkLocked(old)
+		e.uses.Store(max(e.uses.Load(), old.uses.Load()))
+		e.proven = old.proven || old.kept
+		s.lane(old).remove(old)
+	} else {
+		e.proven = s.gone.has(e.hash, (s.young.n+s.kept.n)*rememberedShare/100)
 	}
 	s.makeRoomLocked(e.cost)
+	sh := s.shard(e.hash)
 	sh.Lock()
 	sh.entries[e.hash] = e
-	if old == nil {
-		if _, ok := s.main.GetTTL(e.hash); ok {
-			old, _ = s.main.Get(e.hash)
-			s.main.Del(e.hash)
-		}
+	if old != nil && old.kept {
+		s.main.Del(e.hash)
 	}
 	sh.Unlock()
-	s.linkLocked(e)
+	s.young.push(e)
 	s.counts.add(e, 1)
 	if old != nil {
 		s.counts.add(old, -1)
@@ -138,59 +139,94 @@ func (s *store) replaceLocked(e *entry) {
 }
 
 func (s *store) removeLocked(hash uint64) {
-	e := s.peekLocked(hash)
-	if e == nil {
-		return
+	if e := s.peekLocked(hash); e != nil {
+		s.takeOutLocked(e)
 	}
-	sh := s.shard(hash)
-	if sh.entries[hash] != nil {
-		s.unlinkLocked(e)
-		sh.Lock()
-		delete(sh.entries, hash)
-		sh.Unlock()
+}
+
+func (s *store) takeOutLocked(e *entry) {
+	s.lane(e).remove(e)
+	if e.kept {
+		s.main.Del(e.hash)
 	} else {
-		s.main.Del(hash)
+		s.hideYoung(e)
 	}
 	s.counts.add(e, -1)
 }
 
-// makeRoomLocked hands the oldest entries of the window on to ristretto until cost fits.
+func (s *store) hideYoung(e *entry) {
+	sh := s.shard(e.hash)
+	sh.Lock()
+	delete(sh.entries, e.hash)
+	sh.Unlock()
+}
+
+func (s *store) lane(e *entry) *lane {
+	if e.kept {
+		return &s.kept
+	}
+	return &s.young
+}
+
+// makeRoomLocked makes entries give way until cost fits.
 func (s *store) makeRoomLocked(cost int64) {
-	var leaving []*entry
-	for s.oldest != nil && s.windowBytes+cost > s.windowMax {
-		for range maxRounds {
-			if !s.oldest.used.Swap(false) {
-				break
-			}
-			s.oldest = s.oldest.next
+	for passes := 0; s.young.bytes+s.kept.bytes+cost > s.max; passes++ {
+		switch {
+		case s.kept.n == 0 && s.young.n == 0:
+			return
+		case s.kept.n == 0, s.young.n > 0 && s.young.bytes > s.max*youngShare/100:
+			s.growUpLocked(s.young.oldest)
+		default:
+			s.passLocked(s.kept.oldest, passes >= maxPasses)
 		}
-		e := s.oldest
-		s.unlinkLocked(e)
-		leaving = append(leaving, e)
-		if !s.main.Set(e.hash, e, e.cost) { // cannot be: its queue is empty when a writer begins
-			s.left(&ristretto.Item[*entry]{Value: e})
-		}
-	}
-	if leaving == nil {
-		return
-	}
-	s.main.Wait()
-	// Only now, so that readers find what was admitted in one or the other.
-	for _, e := range leaving {
-		sh := s.shard(e.hash)
-		sh.Lock()
-		delete(sh.entries, e.hash)
-		sh.Unlock()
 	}
 }
 
-// left counts an entry that ristretto evicts or does not admit. It runs in
-// ristretto's goroutine, where nothing may wait for ristretto or for mu.
-func (s *store) left(item *ristretto.Item[*entry]) {
-	if e := item.Value; e != nil && !s.closed { // closing is not eviction
-		s.counts.add(e, -1)
-		s.counts.evictions.Add(uint64(len(e.variants)))
+// growUpLocked decides about the oldest of the young: it is kept, or it gives way.
+func (s *store) growUpLocked(e *entry) {
+	if !e.proven && e.uses.Load() < min(keptUses+s.handicapLocked(e), maxUses) {
+		s.evictLocked(e)
+		return
 	}
+	if !e.proven {
+		e.uses.Store(0) // what it had has been rewarded
+	}
+	ok := s.main.Set(e.hash, e, e.cost)
+	s.main.Wait()
+	if ok {
+		_, ok = s.main.GetTTL(e.hash)
+	}
+	if !ok { // cannot be: there is room, and little is queued
+		s.evictLocked(e)
+		return
+	}
+	s.young.remove(e)
+	s.hideYoung(e) // only now, so that readers find it in one or the other
+	e.kept = true
+	s.kept.push(e)
+}
+
+// passLocked gives the oldest that is kept another round for its uses, or lets it give way.
+func (s *store) passLocked(e *entry, enough bool) {
+	uses, due := e.uses.Load(), 1+s.handicapLocked(e)
+	if enough || uses < due {
+		s.evictLocked(e)
+		return
+	}
+	e.uses.Store(uses - due)
+	s.kept.oldest = e.next
+}
+
+// handicapLocked is how many uses more than others an entry needs because it takes more room.
+func (s *store) handicapLocked(e *entry) uint32 {
+	mean := (s.young.bytes + s.kept.bytes) / int64(s.young.n+s.kept.n)
+	return uint32(min(e.cost/(2*mean), 2))
+}
+
+func (s *store) evictLocked(e *entry) {
+	s.gone.add(e.hash)
+	s.counts.evictions.Add(uint64(len(e.variants)))
+	s.takeOutLocked(e)
 }
 
 // sweep removes all entries that are not current.
@@ -200,17 +236,11 @@ func (s *store) sweep(current func(*entry) bool) {
 		if !current(e) {
 			old = append(old, e.hash)
 		}
-		return false
+		return true
 	}
 	s.mu.Lock()
-	for i := range s.shards {
-		for _, e := range s.shards[i].entries {
-			collect(e)
-		}
-	}
-	if !s.closed {
-		s.main.IterValues(collect)
-	}
+	s.young.all(collect)
+	s.kept.all(collect)
 	s.mu.Unlock()
 	for _, hash := range old {
 		s.mu.Lock()
@@ -236,34 +266,8 @@ func (s *store) close() {
 		s.shards[i].entries = nil
 		s.shards[i].Unlock()
 	}
-	s.oldest, s.windowBytes = nil, 0
+	s.young, s.kept, s.gone = lane{}, lane{}, ghost{}
 	s.main.Close()
 	s.counts.bytes.Store(0)
 	s.counts.objects.Store(0)
-}
-
-// linkLocked puts e at the young end of the window's list.
-func (s *store) linkLocked(e *entry) {
-	s.windowBytes += e.cost
-	if s.oldest == nil {
-		e.prev, e.next = e, e
-		s.oldest = e
-		return
-	}
-	youngest := s.oldest.prev
-	e.prev, e.next = youngest, s.oldest
-	youngest.next, s.oldest.prev = e, e
-}
-
-func (s *store) unlinkLocked(e *entry) {
-	s.windowBytes -= e.cost
-	if e.next == e {
-		s.oldest = nil
-	} else {
-		e.prev.next, e.next.prev = e.next, e.prev
-		if s.oldest == e {
-			s.oldest = e.next
-		}
-	}
-	e.prev, e.next = nil, nil
 }

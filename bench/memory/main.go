@@ -3,7 +3,7 @@
 //
 //	go run ./bench/memory
 //	go run ./bench/memory -objects 1000000 -body 200 -head 500
-//	go run ./bench/memory -trace FILE
+//	go run ./bench/memory -trace FILE [-spread 1.5]
 //
 // How to read the costs: "payload" is body, head and key as bytes on the wire; "heap" is what
 // the heap grew by, divided by the objects; "counted" is what the budget was
@@ -13,9 +13,9 @@
 // The heads are parsed as a client parses them, since a parsed field is a part of a larger string.
 //
 // A trace is a file with one key a line, in order of arrival, perhaps with gzip. For
-// three budgets it prints which share of the trace's keys was held at most, the
-// share of requests answered from memory, and what an exact LRU list of as many objects
-// would have answered.
+// three budgets, in percent of what all of it takes, it prints which share of the trace's keys was held at most, the
+// share of requests answered from memory, and what an exact LRU list of as many bytes
+// would have answered. Bodies have 4 KiB, or sizes around that of a log-normal distribution whose sigma is -spread.
 package main
 
 import (
@@ -42,6 +42,7 @@ func main() {
 	head := flag.Int("head", 300, "bytes of each head, at least about 220")
 	budget := flag.Int64("budget", 0, "bytes the tier may use; 0 is enough for all objects")
 	trace := flag.String("trace", "", "a file of keys to measure hit ratios with, instead of costs")
+	spread := flag.Float64("spread", 0, "how different in size the bodies of a trace are, 0 for not at all")
 	flag.Parse()
 	if *budget == 0 {
 		*budget = int64(*objects)*int64(*body+*head+1000)*5/4 + l1.MinBytes
@@ -49,7 +50,7 @@ func main() {
 	var report string
 	var err error
 	if *trace != "" {
-		report, err = ratios(*trace)
+		report, err = ratios(*trace, *spread)
 	} else {
 		report, err = measure(*objects, *body, *head, *budget)
 	}
