@@ -11,8 +11,8 @@ import (
 // Census is what a [Store] may have beside, for those who want to know how much a purge
 // names.
 type Census interface {
-	// Count is how many objects are stored.
-	Count() int
+	// Objects is how many are stored, about.
+	Objects() int
 	// Heads calls visit for each stored object until that is false, in any order. Objects
 	// that come or go meanwhile are visited or not. It does not count as a use, holds no
 	// lock while it calls visit, and leaves out what cannot be read.
@@ -44,7 +44,7 @@ func (s *Shield) Purge(t *policy.Table, o PurgeOrder) (PurgeReport, error) {
 		return report, err
 	}
 	var before func(keying.Key, *rfc9111.Response) bool
-	if census != nil && census.Count() <= maxCounted && s.purges.Len() <= maxCounted {
+	if census != nil && census.Objects() <= maxCounted && s.purges.Len() <= maxCounted {
 		before = s.purges.verdicts()
 	} else {
 		census = nil

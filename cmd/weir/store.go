@@ -15,7 +15,10 @@ import (
 // pointer in an interface is not a nil interface.
 type shieldStore struct{ *l2.Store }
 
-var _ shield.Store = shieldStore{}
+var (
+	_ shield.Store  = shieldStore{}
+	_ shield.Census = shieldStore{}
+)
 
 // Lookup returns a stored object, or nil.
 func (s shieldStore) Lookup(key keying.Key, h http.Header) (shield.Object, error) {

@@ -35,6 +35,7 @@ func TestStore(t *testing.T, open func(t *testing.T) shield.Store) {
 		{"drop", dropped},
 		{"objects outlive their store's copy", outlive},
 		{"many at once", manyAtOnce},
+		{"census", counted},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, open(t)) })
 	}

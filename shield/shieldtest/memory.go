@@ -72,6 +72,39 @@ func (m *Memory) Len() int {
 	return n
 }
 
+// Objects implements shield.Census.
+func (m *Memory) Objects() int { return m.Len() }
+
+// Heads implements shield.Census.
+func (m *Memory) Heads(visit func(key keying.Key, head *rfc9111.Response) bool) error {
+	if err := m.fault("heads", keying.Key{}, 0); err != nil {
+		return err
+	}
+	type stored struct {
+		key  keying.Key
+		head *rfc9111.Response
+	}
+	var all []stored
+	m.mu.Lock()
+	for raw, records := range m.objects {
+		key, err := keying.Parse(raw)
+		if err != nil {
+			m.mu.Unlock()
+			return err
+		}
+		for _, r := range records {
+			all = append(all, stored{key, r.resp})
+		}
+	}
+	m.mu.Unlock()
+	for _, s := range all {
+		if !visit(s.key, s.head) {
+			return nil
+		}
+	}
+	return nil
+}
+
 // Lookup implements shield.Store.
 func (m *Memory) Lookup(key keying.Key, h http.Header) (shield.Object, error) {
 	if err := m.fault("lookup", key, 0); err != nil {
