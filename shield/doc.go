@@ -21,6 +21,24 @@
 //     that did not arrive whole ends in an error for every reader and is not stored.
 //   - The bytes of the request target that an origin sees are those in the key.
 //
+// Purges. A purge is a rule with an epoch, not a deletion: what a rule names is refused by
+// its epoch when it is looked up, so a purge costs the same whatever it names. Rules are
+// durable before they are acknowledged, and compacted: of several about one name the
+// latest is kept, and where there are too many they become coarser, slots of digests or
+// whole hosts, so that too much is purged rather than too little. Those who follow the log
+// get what they lack in batches, of durable rules only and never a part of what one call
+// said. A log has an identity; who has a place in another drops what it holds. A follower
+// can put rules into force by itself, about what it saw changed while it could not reach
+// the log: they hold for all that the log knows of until it has them.
+//
+// Soft purges. What a soft rule names counts as just gone stale from then on: it is served
+// in its stale windows while it is refreshed, validated before its use outside them, and
+// never used for longer than if it had gone stale by itself. A flight that began before the
+// rule may have the old content, so nobody who comes after it joins, as after a hard one.
+// What such a flight stores has its older epoch and is stale at once, not lost; but once a
+// newer flight has begun for somebody it stores nothing, because it could replace what that
+// one brings. A refresh looks at the rules as well, and so asks the origin.
+//
 // Who waits for whom. Requests with a Cookie wait in flights like all others:
 // whether the answer may be shared is read from the answer, and one that may not
 // be shared is not, so waiting risks delay and never a leak; and since nearly every
