@@ -270,3 +270,33 @@ func TestOwedRulesAreBounded(t *testing.T) {
 		t.Errorf("%d owed", len(owed))
 	}
 }
+
+// Readers see all of a long batch or nothing of it.
+func TestALongBatchIsOneStep(t *testing.T) {
+	p, f, key := leaderOf(t, nil), shield.NewFollower(), keyOn(t, "http", "a")
+	follow(t, f, p)
+	rules := make([]shield.Rule, 20_000)
+	for i := range rules {
+		rules[i] = shield.URLRule(keying.Digest{byte(i), byte(i >> 8), 1})
+	}
+	rules[0] = shield.TagRule("x")
+	add(t, p, rules...)
+	stop, checked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(checked)
+		for {
+			came := f.Current() > 0
+			if came != purged(f, key, 0, "x") && f.Current() > 0 == came {
+				t.Error("a part of a batch is in force")
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	}()
+	follow(t, f, p)
+	close(stop)
+	<-checked
+}
