@@ -169,7 +169,7 @@ func (d *PeerDoor) purge(w http.ResponseWriter, r *http.Request) {
 	}
 	report, err := d.Purge(r.Context(), order)
 	if err != nil {
-		d.refuse(w, err)
+		d.refuse(w, purgeFault(err))
 		return
 	}
 	answer, err := json.Marshal(report)

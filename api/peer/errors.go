@@ -39,6 +39,8 @@ var codes = []struct {
 	{"loop", ErrLoop},
 	{"gone", ErrGone},
 	{"malformed", ErrRefused},
+	{"bad-purge", shield.ErrOrder},
+	{"purge-not-durable", shield.ErrLog},
 }
 
 // Codes that mean that nothing came of a request.

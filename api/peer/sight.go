@@ -55,7 +55,7 @@ func (c *Client) look(ctx context.Context, now time.Time, min uint64, blind bool
 	err := c.catchUp(ctx)
 	switch {
 	case min > 0 && c.opts.Purges.Current() < min:
-		return l1.Sight{Blind: true, Since: now, Told: toldMinEpoch}
+		return l1.Sight{Blind: true, Since: now.Add(1), Told: toldMinEpoch} // only what comes from now on
 	case err == nil || !blind:
 		return l1.Sight{}
 	case c.opts.Partition() == policy.PartitionServe:

@@ -13,21 +13,31 @@ import (
 
 // announce says what was started: a readable line for each listener, tier and
 // budget, or one log entry when logs are for machines.
-func (s *service) announce(clients, admin net.Addr, n *node, loading time.Duration) {
-	lines := [][2]string{
-		{"weir", buildVersion() + ", region " + s.Region},
-		{"clients", fmt.Sprintf("http://%s, at most %d connections", reach(clients), maxConnections())},
-		{"admin", fmt.Sprintf("http://%s%s: /healthz /readyz /metrics /v1/stats /v1/policy", reach(admin), s.guarded())},
-		{"policy", s.policyLine(n.live.Load())},
-		{"memory", s.L1Size.String()},
-		{"disk", fmt.Sprintf("%s in %s, %d objects are back after %d ms", s.L2Size, s.folder(), n.store.Stats().Objects, loading.Milliseconds())},
+func (s *service) announce(d doors, admin net.Addr, n *node, loading time.Duration) {
+	lines := [][2]string{{"weir", fmt.Sprintf("%s, region %s, role %s", buildVersion(), s.Region, s.Role)}}
+	tell := func(what, text string) { lines = append(lines, [2]string{what, text}) }
+	if d.clients != nil {
+		tell("clients", fmt.Sprintf("http://%s, at most %d connections", reach(d.clients.Addr()), maxConnections()))
+	}
+	if d.peers != nil {
+		tell("edges", fmt.Sprintf("%s://%s", s.peerScheme(), reach(d.peers.Addr())))
+	}
+	tell("admin", fmt.Sprintf("http://%s%s: /healthz /readyz /metrics /v1/stats /v1/policy /v1/purge", reach(admin), s.guarded()))
+	tell("policy", s.policyLine(n.live.Load()))
+	if n.memory != nil {
+		tell("memory", s.L1Size.String())
+	}
+	if n.store != nil {
+		tell("disk", fmt.Sprintf("%s in %s, %d objects are back after %d ms", s.L2Size, s.folder(), n.store.Stats().Objects, loading.Milliseconds()))
+	} else {
+		tell("shield", strings.Join(s.Shield, ", "))
 	}
 	if s.Dev {
 		mode := "nothing is cached; --cache caches, and clears the cache when the policy changes"
 		if s.Cache {
 			mode = "the cache is cleared when the policy changes"
 		}
-		lines = append(lines, [2]string{"dev", mode})
+		tell("dev", mode)
 	}
 	if s.LogFormat == "json" {
 		fields := make([]zap.Field, 0, len(lines))
@@ -43,8 +53,16 @@ func (s *service) announce(clients, admin net.Addr, n *node, loading time.Durati
 		fmt.Fprint(s.con.out, text.String())
 	}
 	if s.Demo {
-		printDemo(s.con.out, "http://"+reach(clients))
+		printDemo(s.con.out, "http://"+reach(d.clients.Addr()))
 	}
+}
+
+// peerScheme says whether edges prove the secret.
+func (s *service) peerScheme() string {
+	if s.PeerSecret != "" {
+		return "https"
+	}
+	return "http"
 }
 
 func (s *service) guarded() string {

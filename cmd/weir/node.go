@@ -2,14 +2,19 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"weir/api"
+	"weir/api/peer"
 	"weir/keying"
 	"weir/l1"
 	"weir/l2"
@@ -18,61 +23,177 @@ import (
 	"weir/shield"
 )
 
-// node is the tiers of one process, wired together: the door asks l1, l1 asks the
-// shield, the shield asks the disk tier and the origins.
+// node is what one process consists of, wired together: the door asks l1, l1 asks the
+// shield, the shield asks the disk tier and the origins, or the shield of all regions.
 type node struct {
-	region string
+	opts   nodeOptions
 	log    *zap.Logger
 	now    func() time.Time
 	live   *policy.Live
 	purges *shield.Purges
-	store  *l2.Store
 	shield *shield.Shield
-	memory *l1.Tier
-	door   *api.Door
+
+	store  *l2.Store     // nil at an edge
+	parent *peer.Client  // of an edge, otherwise nil
+	memory *l1.Tier      // nil where no clients are served
+	door   *api.Door     // the same
+	peers  *api.PeerDoor // nil where no edges are served
+
+	following sync.WaitGroup // of the parent's log
 }
+
+// role is what a node is for.
+type role string
+
+const (
+	roleAll    role = "all"    // clients, and edges if they are listened to
+	roleEdge   role = "edge"   // clients of one region; another node is its shield
+	roleShield role = "shield" // edges alone
+)
 
 // nodeOptions are what a node is made of.
 type nodeOptions struct {
+	role           role
 	region         string
-	folder         string
+	folder         string // not of an edge
 	l1Size, l2Size int64
 	disabled       bool             // nothing is cached
 	now            func() time.Time // nil: time.Now
 	log            *zap.Logger
+
+	shields []string // of an edge: where to ask
+	secret  string   // between nodes
+	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	peers   bool // edges are served
 }
 
-// openNode opens the data folder and puts the tiers on top of it.
+// openNode puts the tiers on top of each other.
 func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
-	n := &node{region: o.region, log: o.log, now: o.now, live: policy.NewLive(table)}
-	report := troubleReporter(o.log)
-	n.store, err = l2.Open(o.folder, l2.Options{MaxBytes: o.l2Size, Report: report})
-	if err != nil {
-		return nil, folderAdvice(o.folder, err)
-	}
+	n := &node{opts: o, log: o.log, now: o.now, live: policy.NewLive(table)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.store.Close())
+			err = errors.Join(err, n.close(context.Background()))
 		}
 	}()
-	if n.purges, err = openPurges(n.store.Log(), report); err != nil {
+	filled := new(lateListener)
+	below := shield.Options{Now: o.now, Report: troubleReporter(o.log)}
+	if o.role != roleShield {
+		below.Listener = filled
+	}
+	if o.role == roleEdge {
+		err = n.openEdge(below)
+	} else {
+		err = n.openShield(below)
+	}
+	if err == nil && o.role != roleShield {
+		err = n.openDoor(filled)
+	}
+	if err == nil && o.peers {
+		err = n.openPeers()
+	}
+	if err != nil {
 		return nil, err
 	}
-	filled := new(lateListener)
-	n.shield = shield.New(shieldStore{n.store}, n.purges, shield.Options{Listener: filled, Now: o.now, Report: report})
-	if n.memory, err = l1.New(n.shield, inForce{n.purges}, l1.Options{MaxBytes: o.l1Size, Now: o.now}); err != nil {
-		return nil, errors.Join(err, n.shield.Close(context.Background()))
-	}
-	filled.tier.Store(n.memory)
 	n.shield.SetTable(table)
-	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
-		Region: o.region, Epoch: n.purges.Current, Now: o.now, Log: o.log, Disabled: func() bool { return o.disabled }, Settling: n.live.Settling,
-	})
 	return n, nil
 }
+
+// openShield opens the data folder and makes what stands on it.
+func (n *node) openShield(o shield.Options) (err error) {
+	n.store, err = l2.Open(n.opts.folder, l2.Options{MaxBytes: n.opts.l2Size, Report: o.Report})
+	if err != nil {
+		return folderAdvice(n.opts.folder, err)
+	}
+	if n.purges, err = openPurges(n.store.Log(), o.Report); err != nil {
+		return err
+	}
+	n.shield = shield.New(shieldStore{n.store}, n.purges, o)
+	return nil
+}
+
+// openEdge makes what asks the shield of all regions.
+func (n *node) openEdge(o shield.Options) (err error) {
+	n.purges = shield.NewFollower()
+	n.parent, err = peer.NewClient(peer.ClientOptions{
+		URLs: n.opts.shields, Secret: n.opts.secret, Region: n.opts.region, Node: nodeName(), Purges: n.purges,
+		MaxBlind:  func() time.Duration { return n.live.Load().Purge.MaxBlind },
+		Partition: func() policy.OnPartition { return n.live.Load().Purge.OnPartition },
+		Dial:      n.opts.dial, Now: n.opts.now, Report: o.Report,
+	})
+	if err != nil {
+		return err
+	}
+	o.Parent = n.parent
+	n.shield = shield.New(nil, n.purges, o)
+	n.following.Go(func() { n.parent.Run(context.Background()) })
+	return nil
+}
+
+// openDoor makes the memory tier and the door in front of it.
+func (n *node) openDoor(filled *lateListener) (err error) {
+	var epochs l1.Epochs = inForce{n.purges}
+	if n.parent != nil {
+		epochs = n.parent
+	}
+	if n.memory, err = l1.New(n.shield, epochs, l1.Options{MaxBytes: n.opts.l1Size, Now: n.now}); err != nil {
+		return err
+	}
+	filled.tier.Store(n.memory)
+	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
+		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Log: n.log, Disabled: n.disabled, Settling: n.live.Settling,
+	})
+	return nil
+}
+
+// openPeers makes the door for edges.
+func (n *node) openPeers() error {
+	seen := regionsFile(n.opts.folder)
+	regions, err := seen.load()
+	if err != nil {
+		n.log.Warn("the regions that were connected before are not known", zap.Error(err))
+	}
+	n.peers = api.NewPeerDoor(api.PeerOptions{
+		Tier: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere,
+		Now: n.now, Log: n.log, Settling: n.live.Settling, Disabled: n.disabled,
+		Seen: regions,
+		OnSeen: func(regions []string) {
+			if err := seen.save(regions); err != nil {
+				n.log.Warn("a restart will not know all regions", zap.Error(err))
+			}
+		},
+	})
+	return nil
+}
+
+func (n *node) disabled() bool { return n.opts.disabled }
+
+// nodeName tells this process from others of its region.
+func nodeName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "node"
+	}
+	return host + "-" + rand.Text()[:6]
+}
+
+// catchUp waits until an edge knows the purge log, but not for long: without a shield it
+// serves what the policy allows.
+func (n *node) catchUp(ctx context.Context) {
+	if n.parent == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpWait)
+	defer cancel()
+	if n.purges.Await(ctx, 0) != nil {
+		n.log.Warn("the shield has not answered yet; serving without it")
+	}
+}
+
+// catchUpWait is how long an edge that starts waits for its shield.
+const catchUpWait = 2 * time.Second
 
 // openPurges replays the purges. What cannot be read any more may have forbidden
 // anything, so then the cache starts cold.
@@ -127,29 +248,63 @@ func (n *node) use(table *policy.Table) {
 	n.live.Swap(table, n.now())
 }
 
-// purge carries out an order. The memory tier sees it as soon as the log does.
-func (n *node) purge(_ context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
+// purge carries out an order in all regions.
+func (n *node) purge(ctx context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
+	switch {
+	case n.parent != nil:
+		if _, err := shield.Rules(n.live.Load(), order); err != nil {
+			return shield.PurgeReport{}, err // in the words for those who are here
+		}
+		return n.parent.Purge(ctx, order)
+	case n.peers != nil:
+		return n.peers.Purge(ctx, order)
+	}
+	return n.purgeHere(ctx, order)
+}
+
+// purgeHere carries out an order in this node. Its memory tier sees it as soon as the log.
+func (n *node) purgeHere(_ context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
 	report, err := n.shield.Purge(n.live.Load(), order)
-	if err == nil && !order.DryRun {
-		report.Regions = append(report.Regions, shield.RegionReport{Region: n.region})
+	if err == nil && !order.DryRun && n.memory != nil {
+		report.Regions = append(report.Regions, shield.RegionReport{Region: n.opts.region})
 	}
 	return report, err
 }
 
-// clear forgets everything that is cached.
-func (n *node) clear() error {
-	_, err := n.purges.Add(shield.AllRule())
-	n.memory.Clear()
+// clear forgets everything that is cached here.
+func (n *node) clear() (err error) {
+	if n.parent == nil { // an edge's rule would be one for all regions
+		_, err = n.purges.Add(shield.AllRule())
+	}
+	if n.memory != nil {
+		n.memory.Clear()
+	}
 	return err
 }
 
 // close ends upgraded connections, fills and tiers, from the client inwards. Fills
 // still running when ctx ends are cut off.
 func (n *node) close(ctx context.Context) error {
-	n.door.Close()
-	if err := n.shield.Close(ctx); err != nil {
-		n.log.Warn("fills were cut off", zap.Error(err))
+	if n.door != nil {
+		n.door.Close()
 	}
-	n.memory.Close()
-	return n.store.Close()
+	if n.peers != nil {
+		n.peers.Close()
+	}
+	if n.shield != nil {
+		if err := n.shield.Close(ctx); err != nil {
+			n.log.Warn("fills were cut off", zap.Error(err))
+		}
+	}
+	if n.parent != nil {
+		n.parent.Close()
+		n.following.Wait()
+	}
+	if n.memory != nil {
+		n.memory.Close()
+	}
+	if n.store != nil {
+		return n.store.Close()
+	}
+	return nil
 }

@@ -24,12 +24,13 @@ type running struct {
 	logs   *transcript // standard error
 	base   string      // of the client listener: "http://127.0.0.1:PORT"
 	admin  string      // of the admin listener
+	peers  string      // of the listener for edges, "" without one
 	client *http.Client
 	cancel context.CancelFunc
 	exited chan int // exit status
 }
 
-var announced = regexp.MustCompile(`(?m)^(clients|admin) +(http://[^/, ]+:\d+)`)
+var announced = regexp.MustCompile(`(?m)^(clients|admin|edges) +(https?://[^/, ]+:\d+)`)
 
 // serve starts weir with args on free loopback ports and waits until it serves.
 func serve(t *testing.T, c *clock, args ...string) *running {
@@ -43,7 +44,7 @@ func serve(t *testing.T, c *clock, args ...string) *running {
 	args = append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--l2-size", "64MiB"}, args...)
 	go func() { r.exited <- run(ctx, args, con) }()
 	t.Cleanup(func() { r.stop() })
-	r.await("disk ")
+	r.await("policy ")
 	r.findAddresses()
 	return r
 }
@@ -52,13 +53,16 @@ func serve(t *testing.T, c *clock, args ...string) *running {
 func (r *running) findAddresses() {
 	r.t.Helper()
 	for _, m := range announced.FindAllStringSubmatch(r.out.String(), -1) {
-		if m[1] == "clients" {
+		switch m[1] {
+		case "clients":
 			r.base = m[2]
-		} else {
+		case "admin":
 			r.admin = m[2]
+		case "edges":
+			r.peers = m[2]
 		}
 	}
-	if r.base == "" || r.admin == "" {
+	if r.admin == "" || r.base == "" && r.peers == "" {
 		r.t.Fatalf("no addresses in:\n%s", r.out)
 	}
 }

@@ -38,7 +38,7 @@ type service struct {
 
 // serve runs a node until ctx ends or a signal comes.
 func (c *serveCommand) serve(ctx context.Context, con console) error {
-	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), began: time.Now(), failed: make(chan error, 2)}
+	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), began: time.Now(), failed: make(chan error, 3)}
 	defer func() { _ = s.log.Sync() }() // a terminal cannot be synced
 	s.limitMemory()
 	ctx, stop := untilTold(ctx, s.log)
@@ -50,11 +50,11 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 	}
 	defer stopDemo()
 	s.notReady("the disk tier is being loaded")
-	clients, err := listen(ctx, "clients", "--listen", c.Listen)
+	doors, err := s.listen(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = clients.Close() }() // closed already after a drain
+	defer doors.close()
 	adminListener, err := listen(ctx, "administration", "--admin", c.Admin)
 	if err != nil {
 		return err
@@ -72,16 +72,20 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 	watchCtx, stopWatch := context.WithCancel(ctx)
 	defer stopWatch()
 	s.follow(watchCtx, n)
-	server := s.startClients(clients, n)
+	n.catchUp(ctx)
+	servers, err := s.startDoors(doors, n)
+	if err != nil {
+		return errors.Join(err, n.close(ctx))
+	}
 	s.state.Store(nil)
-	s.announce(clients.Addr(), adminListener.Addr(), n, time.Since(loading))
+	s.announce(doors, adminListener.Addr(), n, time.Since(loading))
 
 	select {
 	case <-ctx.Done():
 	case err = <-s.failed:
 	}
 	stopWatch()
-	return errors.Join(err, s.drain(server, n))
+	return errors.Join(err, s.drain(servers, n))
 }
 
 // source makes the first policy table: from an origin's URL, a file, or the demo.
@@ -120,6 +124,7 @@ func (s *service) show(table *policy.Table, src []byte) {
 // load opens the tiers.
 func (s *service) load(table *policy.Table) (*node, error) {
 	n, err := openNode(table, nodeOptions{
+		role: s.Role, shields: s.Shield, secret: s.PeerSecret, peers: s.PeerListen != "",
 		region: s.Region, folder: s.folder(), l1Size: int64(s.L1Size), l2Size: int64(s.L2Size),
 		disabled: s.Dev && !s.Cache, now: s.con.now, log: s.log,
 	})
@@ -167,13 +172,6 @@ func (s *service) startAdmin(listener net.Listener) *http.Server {
 	return server
 }
 
-func (s *service) startClients(listener net.Listener, n *node) *http.Server {
-	server := api.NewServer(n.door, s.log)
-	guarded := api.Guard(api.Limit(listener, maxConnections()), api.GuardOptions{Region: s.Region, Refused: n.door.Refused})
-	s.start("the client listener", server, guarded)
-	return server
-}
-
 // start serves until the server is closed. Anything else that ends it ends the node.
 func (s *service) start(what string, server *http.Server, listener net.Listener) {
 	s.running.Go(func() {
@@ -203,14 +201,20 @@ func (s *service) ready() error {
 
 // drain stops accepting, lets running responses finish, and closes the tiers. All
 // of it together takes little more than the drain timeout.
-func (s *service) drain(server *http.Server, n *node) error {
+func (s *service) drain(servers []*http.Server, n *node) error {
 	s.notReady("it is being stopped")
 	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		s.log.Warn("responses were cut off", zap.Int64("running", n.door.Stats().Active))
-		_ = server.Close()
+	var all sync.WaitGroup
+	for _, server := range servers {
+		all.Go(func() {
+			if err := server.Shutdown(ctx); err != nil {
+				s.log.Warn("responses were cut off", zap.Int64("running", doorStats(n).Active))
+				_ = server.Close()
+			}
+		})
 	}
+	all.Wait()
 	if err := n.close(ctx); err != nil {
 		return fmt.Errorf("close the disk tier: %w", err)
 	}
@@ -236,7 +240,7 @@ func (s *service) limitMemory() {
 		return
 	}
 	debug.SetMemoryLimit(limit / 10 * 9)
-	if int64(s.L1Size) > limit/2 {
+	if s.Role != roleShield && int64(s.L1Size) > limit/2 {
 		s.log.Warn("the memory tier may take more than half of the container's memory",
 			zap.Stringer("l1-size", s.L1Size), zap.Stringer("container", size(limit)))
 	}

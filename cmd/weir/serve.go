@@ -18,8 +18,13 @@ type serveCommand struct {
 	Demo   bool   `group:"source" help:"Cache a small built-in origin, and print requests to try."`
 
 	Listen       address       `group:"traffic" default:":8080" help:"Where clients are served."`
-	Region       string        `group:"traffic" default:"local" help:"Name of this node's region, in cache-status and metrics."`
+	Region       string        `group:"traffic" default:"local" help:"Name of this node's region, in cache-status, metrics and routes of some regions."`
 	DrainTimeout time.Duration `group:"traffic" default:"10s" help:"How long a stopping node lets running responses finish."`
+
+	Role       role     `group:"regions" default:"all" enum:"all,edge,shield" help:"all: clients, a memory and a disk tier in one. edge: clients of a region and a memory tier; the rest is asked of --shield. shield: the disk tier, origins and purges for edges alone (default: ${default})."`
+	Shield     []string `group:"regions" placeholder:"URL" help:"Where an edge finds its shield, https://HOST:PORT; several addresses of one shield are tried in turn."`
+	PeerListen address  `group:"regions" placeholder:"ADDR" help:"Where edges are served."`
+	PeerSecret string   `group:"regions" placeholder:"SECRET" help:"What nodes recognise each other by, 16 bytes or more; needed beyond loopback. Better given as WEIR_PEER_SECRET."`
 
 	Data   string `group:"tiers" placeholder:"\"weir-data\"" help:"Folder of the disk tier. With --demo, weir-demo-data by default."`
 	L1Size size   `name:"l1-size" group:"tiers" default:"256MiB" help:"Budget of the memory tier."`
@@ -38,6 +43,7 @@ type serveCommand struct {
 var serveGroups = []kong.Group{
 	{Key: "source", Title: "What to cache, one of:"},
 	{Key: "traffic", Title: "Traffic:"},
+	{Key: "regions", Title: "Regions:"},
 	{Key: "tiers", Title: "Tiers:"},
 	{Key: "operation", Title: "Operation:"},
 	{Key: "development", Title: "Development:"},
@@ -51,7 +57,10 @@ mistake in it changes nothing and every mistake is logged.
 
 What was stored survives a restart, a crash included. The memory tier's budget counts all that it holds;
 plan for about one and a half times that, and 100 MiB, for the process. It stays below the memory limit of
-its container. GOMEMLIMIT and GOGC are heard.`
+its container. GOMEMLIMIT and GOGC are heard.
+
+Several regions: one node with --role shield --peer-listen, and in each region one or more with --role edge
+--shield. All of them have the same policy and the same secret. An edge has no disk tier.`
 }
 
 // Run serves until it is told to stop.
@@ -91,7 +100,7 @@ or see it work first:  weir serve --demo`}
 	case c.DrainTimeout < 0:
 		return errors.New("--drain-timeout must not be negative")
 	}
-	return nil
+	return c.checkRole()
 }
 
 // folder is the data folder. The demo has its own, so that its pages are never

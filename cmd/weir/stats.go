@@ -13,6 +13,7 @@ import (
 
 	"weir/api"
 	"weir/api/metrics"
+	"weir/api/peer"
 	"weir/l1"
 	"weir/l2"
 	"weir/rfc9111"
@@ -23,6 +24,7 @@ import (
 type nodeStats struct {
 	Version string        `json:"version"`
 	Region  string        `json:"region"`
+	Role    role          `json:"role"`
 	Policy  string        `json:"policy"`
 	Deploy  string        `json:"deployment,omitempty"`
 	Uptime  int64         `json:"uptimeSeconds"`
@@ -32,16 +34,26 @@ type nodeStats struct {
 	L1      l1.Stats      `json:"l1"`
 	Shield  shield.Stats  `json:"shield"`
 	L2      l2.Stats      `json:"l2"`
+
+	Parent  *peer.Stats       `json:"parent,omitempty"`  // of an edge: how it gets along with its shield
+	Regions []api.RegionState `json:"regions,omitempty"` // of a shield: who follows its purges
 }
 
 // stats collects the counters of all tiers for /v1/stats.
 func (s *service) stats() any {
 	inUse := s.policy.Load()
-	return nodeStats{
-		Version: buildVersion(), Region: s.Region, Policy: inUse.Version, Deploy: inUse.Deployment,
+	all := nodeStats{
+		Version: buildVersion(), Region: s.Region, Role: s.Role, Policy: inUse.Version, Deploy: inUse.Deployment,
 		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
 		Epoch: of(s, epochOf)(), Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
 	}
+	if n := s.node.Load(); n != nil && n.parent != nil {
+		parent := n.parent.Stats()
+		all.Parent = &parent
+	} else if n != nil && n.peers != nil {
+		all.Regions = n.peers.Regions()
+	}
+	return all
 }
 
 // metrics serves the same counters to Prometheus.
@@ -60,10 +72,32 @@ func (s *service) metrics() http.Handler {
 }
 
 func epochOf(n *node) uint64           { return n.purges.Current() }
-func doorStats(n *node) api.DoorStats  { return n.door.Stats() }
-func l1Stats(n *node) l1.Stats         { return n.memory.Stats() }
 func shieldStats(n *node) shield.Stats { return n.shield.Stats() }
-func l2Stats(n *node) l2.Stats         { return n.store.Stats() }
+
+// doorStats are those of the door for clients, and where there is none of that for edges.
+func doorStats(n *node) (none api.DoorStats) {
+	switch {
+	case n.door != nil:
+		return n.door.Stats()
+	case n.peers != nil:
+		return n.peers.Stats()
+	}
+	return none
+}
+
+func l1Stats(n *node) (none l1.Stats) {
+	if n.memory == nil {
+		return none
+	}
+	return n.memory.Stats()
+}
+
+func l2Stats(n *node) (none l2.Stats) {
+	if n.store == nil {
+		return none
+	}
+	return n.store.Stats()
+}
 
 // of returns what reads a part of the node's counters, zero while the node is loaded.
 func of[T any](s *service, part func(*node) T) func() T {
