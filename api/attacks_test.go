@@ -49,7 +49,7 @@ var unkeyed = []string{
 	"X-Forwarded-Host: evil.test", "X-Forwarded-Proto: gopher", "X-Forwarded-Port: 666", "X-Forwarded-Scheme: evil",
 	"X-Forwarded-Prefix: /evil", "X-Forwarded-For: 6.6.6.6", "X-Host: evil.test", "X-Original-URL: /evil",
 	"X-Rewrite-URL: /evil", "Forwarded: host=evil.test", "X-HTTP-Method-Override: DELETE", "X-Method: DELETE",
-	"X_Forwarded_Host: evil.test", "X-Weir-Epoch: 666", "X-Device: evil", "X-Original-Qs: evil",
+	"X_Forwarded_Host: evil.test", "X-Weir-Epoch: 666", "Weir-Epoch: 666", "Weir-Cache-Control: max-age=666", "X-Device: evil", "X-Original-Qs: evil",
 }
 
 // An origin that reflects what it is sent reflects nothing that the key does not

@@ -9,6 +9,11 @@
 //	render.go  the head towards the client; ranges.go, stream.go: the body
 //	record.go  counters, and a line in the access log
 //
+// What an edge asks the shield for comes through [PeerDoor] and the same admission, with
+// what the edge has decided about it; peerreply.go says how much of an answer the edge gets. What
+// is said on the way, and the edge's side of it, are package peer's. peerlog.go brings edges the purges, and
+// peerregions.go knows who has applied them.
+//
 // What must always hold:
 //   - The target that is forwarded is the target that was received, byte for
 //     byte, less what the key spec drops. Nothing is decoded on the way.
@@ -27,6 +32,8 @@
 //     send a request, read what it was sent, use an upgraded connection.
 //   - A client that left is noticed when it is written to, or else after two seconds: until
 //     then it may be one that has closed its side and reads on.
+//   - A peer that is slow, silent or talks nonsense keeps nobody else waiting: no purge, no
+//     other peer, and no memory beyond what was looked up for it last.
 //   - Counters count every request. The access log may leave requests out when
 //     there are many, but never failures.
 //
