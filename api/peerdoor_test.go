@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -224,5 +226,41 @@ func TestPeerFetch(t *testing.T) {
 				t.Errorf("chunked upload: %d, %d bytes, %v", resp.StatusCode, len(body), err)
 			}
 		})
+	}
+}
+
+// What comes before and after a response goes through both nodes.
+func TestPeerInterimAndTrailer(t *testing.T) {
+	p := newPair(t, pairOptions{}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Link", "</a.css>; rel=preload")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Trailer", "Server-Timing")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = io.WriteString(w, "page")
+		_ = http.NewResponseController(w).Flush()
+		w.Header().Set("Server-Timing", "db;dur=1")
+	})
+	hints := 0
+	trace := &httptrace.ClientTrace{Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
+		if status == http.StatusEarlyHints && h.Get("Link") != "" {
+			hints++
+		}
+		return nil
+	}}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodGet, p.base+"/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Te", "trailers")
+	transport := &http.Transport{DisableCompression: true}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || string(body) != "page" || hints != 1 || resp.Trailer.Get("Server-Timing") != "db;dur=1" {
+		t.Errorf("%q, %v, %d hints, trailer %v", body, err, hints, resp.Trailer)
 	}
 }

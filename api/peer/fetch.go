@@ -158,11 +158,10 @@ func (t *try) run() (*Reply, error) {
 		slow := time.AfterFunc(headTimeout, func() { t.cancel(shield.ErrOriginTimeout) })
 		defer slow.Stop()
 	}
-	resp, err := t.send()
-	if err != nil {
+	if err := t.send(); err != nil {
 		return nil, t.cause(err)
 	}
-	t.resp = resp
+	resp := t.resp
 	if resp.StatusCode != http.StatusOK {
 		said, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
 		if err != nil {
@@ -193,7 +192,7 @@ func (t *try) cause(err error) error {
 }
 
 // send sends the request. Interim responses go on in this goroutine.
-func (t *try) send() (*http.Response, error) {
+func (t *try) send() error {
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { t.touched.Store(true) }}
 	interim := t.q.req.Interim
 	if interim == nil || t.q.ask.Resume != nil {
@@ -212,11 +211,10 @@ func (t *try) send() (*http.Response, error) {
 		return nil
 	}
 	done := make(chan struct{})
-	var resp *http.Response
 	var err error
 	go func() {
 		defer close(done)
-		resp, err = t.roundTrip(trace)
+		err = t.roundTrip(trace)
 	}()
 	for {
 		select {
@@ -227,12 +225,12 @@ func (t *try) send() (*http.Response, error) {
 				e := <-came
 				interim(e.status, e.header)
 			}
-			return resp, err
+			return err
 		}
 	}
 }
 
-func (t *try) roundTrip(trace *httptrace.ClientTrace) (*http.Response, error) {
+func (t *try) roundTrip(trace *httptrace.ClientTrace) error {
 	head := AppendFrame(nil, t.q.ask.Encode())
 	ctx := httptrace.WithClientTrace(t.ctx, trace)
 	whole := append(head, t.q.req.Body...)
@@ -241,7 +239,7 @@ func (t *try) roundTrip(trace *httptrace.ClientTrace) (*http.Response, error) {
 	}
 	hreq, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+t.addr+PathFetch, bytes.NewReader(whole))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", shield.ErrTarget, err)
+		return fmt.Errorf("%w: %w", shield.ErrTarget, err)
 	}
 	if t.upload != nil {
 		hreq.GetBody, hreq.ContentLength = nil, -1
@@ -253,5 +251,14 @@ func (t *try) roundTrip(trace *httptrace.ClientTrace) (*http.Response, error) {
 		t.upload.head = head
 		hreq.Body = t.upload
 	}
-	return t.q.client.http.RoundTrip(hreq)
+	resp, err := t.q.client.http.RoundTrip(hreq)
+	if err != nil {
+		return err
+	}
+	if err := context.Cause(t.ctx); err != nil { // given up meanwhile
+		_ = resp.Body.Close()
+		return err
+	}
+	t.resp = resp
+	return nil
 }
