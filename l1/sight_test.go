@@ -140,6 +140,17 @@ func TestASoftPurgeMakesStale(t *testing.T) {
 	n.expect(request(t, "/a"), "new", rfc9111.Hit)
 }
 
+// A clock that runs on between two looks at it makes nothing fresh.
+func TestASoftPurgeThatIsFoundLate(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.fill("/a", "hello", nil)
+	n.epochs.soften(func(*rfc9111.Response) bool {
+		n.clock.advance(time.Millisecond)
+		return true
+	})
+	n.expect(request(t, "/a"), "hello", rfc9111.Stale)
+}
+
 // What was stale already does not get new windows.
 func TestASoftPurgeOfWhatIsStale(t *testing.T) {
 	n := newNode(t, l1.Options{})

@@ -137,6 +137,9 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 	h, sight := t.find(ctx, req, now)
 	why := rfc9111.ForwardMiss
 	if h.object != nil {
+		if h.soft.Load() != nil {
+			now = t.opts.Now() // or the moment at which it went stale may still be to come
+		}
 		verdict := rfc9111.Judge(asked, h.terms(), &req.Plan.Rules, now)
 		why = verdict.Forward
 		switch verdict.Reuse {
