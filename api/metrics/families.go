@@ -59,6 +59,7 @@ func (out sink) l1(s l1.Stats) {
 	send(out, tierStores, s.Stores, "l1", "stored")
 	send(out, tierStores, s.Rejected, "l1", "refused")
 	send(out, codings, s.Codings)
+	send(out, blind, s.Blind)
 }
 
 var (
@@ -134,6 +135,7 @@ func (out sink) shield(s shield.Stats) {
 	send(out, slicesChanged, s.Changed)
 	send(out, uncacheable, s.Uncacheable)
 	send(out, purgeRules, s.Rules)
+	send(out, fallbacks, s.Fallbacks)
 	send(out, invalidations, s.Invalidations)
 	send(out, originAll, s.OriginRequests)
 	send(out, originRetries, s.Retries)

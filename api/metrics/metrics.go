@@ -23,6 +23,7 @@ type Sources struct {
 	L2     func() l2.Stats
 	Shield func() shield.Stats
 	Policy func() PolicyStats
+	Nodes  func() NodeStats
 
 	ErrorLog *log.Logger // of scrapes that failed; nil: none
 }
@@ -70,6 +71,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.src.Shield != nil {
 		out.shield(c.src.Shield())
+	}
+	if c.src.Nodes != nil {
+		out.nodes(c.src.Nodes())
 	}
 	if c.src.Policy != nil {
 		out.policy(c.src.Policy())

@@ -11,6 +11,7 @@ import (
 
 	"weir/api"
 	"weir/api/metrics"
+	"weir/api/peer"
 	"weir/l1"
 	"weir/l2"
 	"weir/rfc9111"
@@ -57,6 +58,15 @@ func full() metrics.Sources {
 				Upstreams: []shield.UpstreamState{{Origin: "shop", URL: "http://127.0.0.1:3000", Up: true, Requests: 11}},
 			}
 		},
+		Nodes: func() metrics.NodeStats {
+			return metrics.NodeStats{
+				Epoch: 41, Purges: map[string]uint64{"tag": 3},
+				Regions: []api.RegionState{
+					{Region: "lhr", Node: "a", Connected: true, Epoch: 41}, {Region: "lhr", Node: "b", Connected: true, Epoch: 38}, {Region: "nrt"},
+				},
+				Parent: &peer.Stats{Stream: true, CatchUps: 4, Silence: 2},
+			}
+		},
 		Policy: func() metrics.PolicyStats { return metrics.PolicyStats{Version: "abc", Accepted: 1, Rejected: 2} },
 	}
 }
@@ -78,6 +88,14 @@ func TestMetrics(t *testing.T) {
 		{"weir_tier_lookups_total", map[string]string{"tier": "l2", "result": "hit"}, 6},
 		{"weir_l2_damaged_total", nil, 1},
 		{"weir_l2_stalled", nil, 1},
+		{"weir_purge_epoch", nil, 41},
+		{"weir_purges_total", map[string]string{"kind": "tag"}, 3},
+		{"weir_followers", map[string]string{"follower": "lhr"}, 2},
+		{"weir_followers", map[string]string{"follower": "nrt"}, 0},
+		{"weir_follower_lag_epochs", map[string]string{"follower": "lhr"}, 3},
+		{"weir_shield_stream_up", nil, 1},
+		{"weir_shield_silence_seconds", nil, 2},
+		{"weir_purge_catchups_total", nil, 4},
 		{"weir_flights", nil, 4},
 		{"weir_flight_waiters", nil, 9},
 		{"weir_origin_requests_total", map[string]string{"origin": "shop", "upstream": "http://127.0.0.1:3000"}, 11},

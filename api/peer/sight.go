@@ -25,6 +25,11 @@ func (s *sight) begin(now time.Time) {
 // hear notes that at a moment there was no purge that is not applied here.
 func (s *sight) hear(at time.Time) { s.heard.Store(int64(at.Sub(s.start))) }
 
+// silence is how long ago the shield was heard, from the start where it never was.
+func (s *sight) silence(now time.Time) time.Duration {
+	return now.Sub(s.start) - time.Duration(max(s.heard.Load(), 0))
+}
+
 // Sight says how far what this node knows of purges can be trusted for a request that has
 // come at now and wants an answer no older than the purge min. While the stream of the
 // log is well that is two loads.

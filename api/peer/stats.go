@@ -22,6 +22,8 @@ type Stats struct {
 	Retries  uint64 `json:"retries"`  // requests sent again
 	Resumed  uint64 `json:"resumed"`  // bodies that went on after they were cut short
 	CatchUps uint64 `json:"catchUps"` // questions what was purged
+	// Silence is for how long this node has not known that no purge is missing, in seconds.
+	Silence float64 `json:"silenceSeconds"`
 	// RoundTrip is how long the stream took to begin, in milliseconds.
 	RoundTrip float64 `json:"roundTripMs"`
 }
@@ -32,6 +34,7 @@ func (c *Client) Stats() Stats {
 	return Stats{
 		Shield: c.address(), Stream: n.up.Load(), Epoch: c.opts.Purges.Current(),
 		Fetches: n.fetches.Load(), Retries: n.retries.Load(), Resumed: n.resumed.Load(), CatchUps: n.catchUps.Load(),
+		Silence:   c.sight.silence(c.opts.Now()).Seconds(),
 		RoundTrip: float64(n.rtt.Load()) / float64(time.Millisecond),
 	}
 }

@@ -13,6 +13,8 @@
 //   - The client listener answers nothing before the disk tier is loaded: early
 //     connections wait in the backlog instead of being refused or missing.
 //   - A policy that is refused changes nothing.
+//   - A node that other machines reach without a secret or a token does not start.
+//   - An edge serves when it knows the purge log, or after two seconds without a shield.
 //
 // It must never make a decision that a package could make.
 package main

@@ -40,6 +40,7 @@ type node struct {
 	peers  *api.PeerDoor // nil where no edges are served
 
 	following sync.WaitGroup // of the parent's log
+	ordered   ordered
 }
 
 // role is what a node is for.
@@ -265,10 +266,14 @@ func (n *node) purge(ctx context.Context, order shield.PurgeOrder) (shield.Purge
 // purgeHere carries out an order in this node. Its memory tier sees it as soon as the log.
 func (n *node) purgeHere(_ context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
 	report, err := n.shield.Purge(n.live.Load(), order)
-	if err == nil && !order.DryRun && n.memory != nil {
+	if err != nil || order.DryRun {
+		return report, err
+	}
+	n.ordered.add(order)
+	if n.memory != nil {
 		report.Regions = append(report.Regions, shield.RegionReport{Region: n.opts.region})
 	}
-	return report, err
+	return report, nil
 }
 
 // clear forgets everything that is cached here.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -35,6 +37,8 @@ type nodeStats struct {
 	Shield  shield.Stats  `json:"shield"`
 	L2      l2.Stats      `json:"l2"`
 
+	Purges map[string]uint64 `json:"purges"` // what orders named here since the start, by kind
+
 	Parent  *peer.Stats       `json:"parent,omitempty"`  // of an edge: how it gets along with its shield
 	Regions []api.RegionState `json:"regions,omitempty"` // of a shield: who follows its purges
 }
@@ -45,14 +49,10 @@ func (s *service) stats() any {
 	all := nodeStats{
 		Version: buildVersion(), Region: s.Region, Role: s.Role, Policy: inUse.Version, Deploy: inUse.Deployment,
 		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
-		Epoch: of(s, epochOf)(), Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
+		Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
 	}
-	if n := s.node.Load(); n != nil && n.parent != nil {
-		parent := n.parent.Stats()
-		all.Parent = &parent
-	} else if n != nil && n.peers != nil {
-		all.Regions = n.peers.Regions()
-	}
+	nodes := of(s, nodeStatsOf)()
+	all.Epoch, all.Purges, all.Parent, all.Regions = nodes.Epoch, nodes.Purges, nodes.Parent, nodes.Regions
 	return all
 }
 
@@ -60,7 +60,7 @@ func (s *service) stats() any {
 func (s *service) metrics() http.Handler {
 	return metrics.Handler(metrics.Sources{
 		Region: s.Region, ErrorLog: zap.NewStdLog(s.log),
-		Door: of(s, doorStats), L1: of(s, l1Stats), Shield: of(s, shieldStats), L2: of(s, l2Stats),
+		Door: of(s, doorStats), L1: of(s, l1Stats), Shield: of(s, shieldStats), L2: of(s, l2Stats), Nodes: of(s, nodeStatsOf),
 		Policy: func() (p metrics.PolicyStats) {
 			p.Version = s.policy.Load().Version
 			if s.watch != nil {
@@ -71,7 +71,18 @@ func (s *service) metrics() http.Handler {
 	})
 }
 
-func epochOf(n *node) uint64           { return n.purges.Current() }
+// nodeStatsOf is what there is to say of purges and other nodes.
+func nodeStatsOf(n *node) metrics.NodeStats {
+	s := metrics.NodeStats{Epoch: n.purges.Current(), Purges: n.ordered.counts()}
+	if n.parent != nil {
+		parent := n.parent.Stats()
+		s.Parent = &parent
+	}
+	if n.peers != nil {
+		s.Regions = n.peers.Regions()
+	}
+	return s
+}
 func shieldStats(n *node) shield.Stats { return n.shield.Stats() }
 
 // doorStats are those of the door for clients, and where there is none of that for edges.
@@ -167,7 +178,34 @@ func (n *nodeStats) print(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "\t%s %s: %s, %d requests\n", u.Origin, u.URL, state, u.Requests)
 	}
+	n.printNodes(t)
 	return t.Flush()
+}
+
+// printNodes writes what there is to say of purges and other nodes.
+func (n *nodeStats) printNodes(t io.Writer) {
+	fmt.Fprintf(t, "purges\tepoch %d; %d rules in force\n", n.Epoch, n.Shield.Rules)
+	for _, kind := range slices.Sorted(maps.Keys(n.Purges)) {
+		fmt.Fprintf(t, "\t%s: %d\n", kind, n.Purges[kind])
+	}
+	if p := n.Parent; p != nil {
+		state := "followed"
+		if !p.Stream {
+			state = "out of reach"
+		}
+		fmt.Fprintf(t, "shield\t%s: %s, heard %.0f s ago; %d requests, %d questions for purges, %d requests to origins instead\n",
+			p.Shield, state, p.Silence, p.Fetches, p.CatchUps, n.Shield.Fallbacks)
+	}
+	for i, r := range n.Regions {
+		name, state := "", "not connected since "+r.Since.Format(time.DateTime)
+		if i == 0 {
+			name = "regions"
+		}
+		if r.Connected {
+			state = fmt.Sprintf("%s, %d epochs behind", r.Node, n.Epoch-min(r.Epoch, n.Epoch))
+		}
+		fmt.Fprintf(t, "%s\t%s: %s\n", name, r.Region, state)
+	}
 }
 
 func percent(part, whole uint64) float64 {
