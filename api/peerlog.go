@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/api/peer"
@@ -49,6 +51,7 @@ const maxNode = 256
 func (d *PeerDoor) follow(w http.ResponseWriter, r *http.Request) {
 	id, after, ok := place(r)
 	region, node := r.URL.Query().Get("region"), r.URL.Query().Get("node")
+	stamp, _ := strconv.ParseUint(r.URL.Query().Get("stamp"), 10, 64) // without one the first beat says less
 	if !ok || r.Header.Get("Upgrade") != peer.LogProtocol || region == "" || len(region)+len(node) > maxNode {
 		d.refuse(w, refuseMessage)
 		return
@@ -65,6 +68,7 @@ func (d *PeerDoor) follow(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(d.streams.base)
 	f := &follower{door: d, conn: conn, cancel: cancel, region: region, node: node, since: d.door.opts.Now()}
+	f.stamp.Store(stamp)
 	f.run(ctx, buffered.Reader, peerPlace{id, after})
 }
 
@@ -77,8 +81,9 @@ type follower struct {
 	region, node string
 	since        time.Time
 
-	acked   uint64    // guarded by regions.mu
-	ackedAt time.Time // so is this
+	stamp   atomic.Uint64 // the last that came from the edge, of a clock of its own
+	acked   uint64        // guarded by regions.mu
+	ackedAt time.Time     // so is this
 }
 
 type peerPlace struct {
@@ -119,15 +124,15 @@ func (f *follower) write(ctx context.Context, at peerPlace) {
 	}
 	log := f.door.opts.Purges
 	for ctx.Err() == nil {
+		stamp := f.stamp.Load() // first: what was durable when the edge sent it is in what follows
 		b := log.Since(at.id, at.after)
 		var out []byte
 		if b.Reset || b.Epoch != at.after {
 			out = peer.AppendFrame([]byte{peer.FrameBatch}, b.Encode())
 			at = peerPlace{b.Log, b.Epoch}
 		}
-		// A beat says that nothing is missing up to here.
 		out = append(out, peer.FrameBeat)
-		out = peer.AppendFrame(out, binary.AppendUvarint(nil, at.after))
+		out = peer.AppendFrame(out, binary.AppendUvarint(binary.AppendUvarint(nil, at.after), stamp))
 		if f.send(out) != nil {
 			return
 		}
@@ -152,7 +157,7 @@ func (f *follower) send(p []byte) error {
 	return nil
 }
 
-// readAcks reads how far the edge has come.
+// readAcks reads how far the edge has come, and when it said so.
 func (f *follower) readAcks(from *bufio.Reader) {
 	quiet := time.AfterFunc(streamSilence, f.cancel)
 	defer quiet.Stop()
@@ -161,6 +166,11 @@ func (f *follower) readAcks(from *bufio.Reader) {
 		if err != nil {
 			return
 		}
+		stamp, err := binary.ReadUvarint(from)
+		if err != nil {
+			return
+		}
+		f.stamp.Store(stamp)
 		quiet.Reset(streamSilence)
 		f.door.regions.acked(f, epoch)
 	}

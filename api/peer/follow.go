@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +22,13 @@ import (
 // its bytes with their length before them.
 const (
 	FrameBatch = 'b' // shield.Batch.Encode
-	FrameBeat  = 'h' // the epoch that the log has come to, as a uvarint: nothing is missing up to it
+	FrameBeat  = 'h' // the epoch that the log has come to, and the stamp that came last, both uvarints
 )
+
+// What an edge sends on a log stream is the epoch that it has come to and a stamp, both
+// uvarints, for each frame. A stamp is a time of the edge's own clock, and in the request
+// that begins the stream, too. A beat with a stamp says: what was durable when the edge sent
+// that has been sent to it. However long a beat was on its way, it never says more.
 
 // LogProtocol is what a log stream is upgraded to.
 const LogProtocol = "weir-log"
@@ -118,7 +124,7 @@ func (a awake) Read(p []byte) (int, error) {
 
 // upgrade makes a connection a stream of the log.
 func (c *Client) upgrade(ctx context.Context, addr string, conn net.Conn, r *bufio.Reader) error {
-	who := url.Values{"region": {c.opts.Region}, "node": {c.opts.Node}}
+	who := url.Values{"region": {c.opts.Region}, "node": {c.opts.Node}, "stamp": {strconv.FormatUint(c.sight.stamp(c.opts.Now()), 10)}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+PathLog+"?"+c.place()+"&"+who.Encode(), nil)
 	if err != nil {
 		return err
@@ -149,7 +155,6 @@ func (c *Client) frame(ctx context.Context, conn net.Conn, r *bufio.Reader, hand
 	if err != nil {
 		return unexpected(err)
 	}
-	came := c.opts.Now()
 	payload, err := ReadFrame(r, MaxBatch)
 	if err != nil {
 		return err
@@ -170,11 +175,16 @@ func (c *Client) frame(ctx context.Context, conn net.Conn, r *bufio.Reader, hand
 		if n <= 0 || p.Current() < epoch {
 			return fmt.Errorf("%w: purges are missing", ErrMalformed)
 		}
-		c.sight.hear(came)
+		stamp, n := binary.Uvarint(payload[n:])
+		if n <= 0 || stamp > c.sight.stamp(c.opts.Now()) {
+			return fmt.Errorf("%w: a beat with a stamp from elsewhere", ErrMalformed)
+		}
+		c.sight.hear(stamp)
 		c.handOver(ctx, handing)
 	default:
 		return fmt.Errorf("%w: frame %q", ErrMalformed, kind)
 	}
-	_, err = conn.Write(binary.AppendUvarint(nil, p.Current()))
+	word := binary.AppendUvarint(nil, p.Current())
+	_, err = conn.Write(binary.AppendUvarint(word, c.sight.stamp(c.opts.Now())))
 	return err
 }

@@ -11,10 +11,11 @@ import (
 	"weir/policy"
 )
 
-// sight is until when this node knows of all purges.
+// sight is until when this node knows of all purges. Its times are stamps: nanoseconds
+// since it began, and never 0.
 type sight struct {
 	start time.Time
-	heard atomic.Int64 // nanoseconds after start of what the shield said last
+	heard atomic.Int64 // there was no purge then that is not applied here
 }
 
 func (s *sight) begin(now time.Time) {
@@ -22,8 +23,14 @@ func (s *sight) begin(now time.Time) {
 	s.heard.Store(math.MinInt64 / 2)
 }
 
-// hear notes that at a moment there was no purge that is not applied here.
-func (s *sight) hear(at time.Time) { s.heard.Store(int64(at.Sub(s.start))) }
+func (s *sight) stamp(now time.Time) uint64 { return uint64(max(1, now.Sub(s.start))) }
+
+// hear takes a stamp back from the shield. 0 is none.
+func (s *sight) hear(stamp uint64) {
+	if at := int64(stamp); at > 0 && at > s.heard.Load() {
+		s.heard.Store(at)
+	}
+}
 
 // silence is how long ago the shield was heard, from the start where it never was.
 func (s *sight) silence(now time.Time) time.Duration {
