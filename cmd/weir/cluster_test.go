@@ -111,6 +111,40 @@ func TestPurgesOfACluster(t *testing.T) {
 	}
 }
 
+// A region that is away is pending, which is no failure; what it missed counts when it is back.
+func TestARegionThatIsAway(t *testing.T) {
+	c := newCluster(t, "")
+	versioned(c.origin, "/a", minute)
+	for _, region := range regions {
+		c.fill(region, "/a")
+	}
+	c.edges["nrt"].stop()
+	eventually(t, "gone", func() bool {
+		for _, r := range c.shield.stats().Regions {
+			if r.Region == "nrt" {
+				return !r.Connected
+			}
+		}
+		return false
+	})
+	status, stdout, stderr := command(t, "purge", "--all", "--admin", c.edges["fra"].admin)
+	if status != exitDone || !strings.Contains(stderr, "pending in nrt") || !strings.Contains(stdout, "pending  nrt") || !strings.Contains(stdout, "lhr after") {
+		t.Errorf("exit status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = command(t, "stats", "--admin", c.shield.admin)
+	if status != exitDone || !strings.Contains(stdout, "nrt: not connected since") || !strings.Contains(stdout, "all: 1") {
+		t.Errorf("exit status %d: %s%s", status, stdout, stderr)
+	}
+	status, stdout, stderr = command(t, "stats", "--admin", c.edges["fra"].admin)
+	if status != exitDone || !strings.Contains(stdout, ": followed, heard") {
+		t.Errorf("exit status %d: %s%s", status, stdout, stderr)
+	}
+	c.shield.stop()
+	if status, _, stderr := command(t, "verify", "--data", c.data); status != exitDone {
+		t.Errorf("the data folder of a shield: exit status %d: %s", status, stderr)
+	}
+}
+
 func TestSoftPurgeUnderManyClients(t *testing.T) {
 	c := newCluster(t, "")
 	release, held := make(chan struct{}), make(chan struct{}, 1)
@@ -201,8 +235,8 @@ func TestAShieldThatIsStopped(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			if got := fra.get("/cold"); got.StatusCode != 200 || got.body != "cold" {
-				t.Errorf("status %d, %q", got.StatusCode, got.body)
+			if got := fra.get("/cold"); got.StatusCode != 200 || got.body != "cold" || got.Header.Get("X-Cache-Tier") != "oc=cached, sc=pass" {
+				t.Errorf("status %d, %s, %q", got.StatusCode, got.use(), got.body)
 			}
 		})
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -38,7 +39,7 @@ func main() {
 }
 
 func serve(at string) error {
-	listener, err := net.Listen("tcp", at)
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", at)
 	if err != nil {
 		return err
 	}
