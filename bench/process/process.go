@@ -42,9 +42,9 @@ func FreeAddress(ctx context.Context) (string, error) {
 type Node struct {
 	Binary string
 	Origin string // URL
-	Listen string
+	Listen string // "" for a shield, which serves no clients
 	Admin  string
-	Data   string
+	Data   string   // "" for an edge, which has no disk tier
 	Args   []string // more flags of weir serve
 
 	Started time.Time // when the process was executed
@@ -57,10 +57,14 @@ type Node struct {
 // Start executes weir serve, which ends with ctx at the latest. It returns at once;
 // see Ready.
 func (n *Node) Start(ctx context.Context) error {
-	args := append([]string{
-		"serve", "--origin", n.Origin, "--listen", n.Listen, "--admin", n.Admin,
-		"--data", n.Data, "--log-level", "warn",
-	}, n.Args...)
+	args := []string{"serve", "--origin", n.Origin, "--admin", n.Admin, "--log-level", "warn"}
+	if n.Listen != "" {
+		args = append(args, "--listen", n.Listen)
+	}
+	if n.Data != "" {
+		args = append(args, "--data", n.Data)
+	}
+	args = append(args, n.Args...)
 	n.cmd = exec.CommandContext(ctx, n.Binary, args...)
 	n.output.Reset()
 	n.cmd.Stdout, n.cmd.Stderr = &n.output, &n.output
