@@ -169,6 +169,12 @@ func (x *exchange) key(req *policy.Request, header http.Header, destination stri
 		f.cause = err
 		return f
 	}
+	if x.search != nil && x.search.rule.search != nil {
+		whole, err := req.Plan.Key.Build(&x.search.asked)
+		if err == nil {
+			req.WholeKey = whole.Key.Digest()
+		}
+	}
 	req.Target = req.Keyed.Target
 	x.record.Key, x.record.Keyed = req.Keyed.Key.Digest(), true
 	return nil

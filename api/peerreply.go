@@ -73,7 +73,7 @@ func (x *exchange) failPeer(d *PeerDoor, err error) {
 
 // reply sends an answer, or what of it the edge has use for.
 func (x *exchange) reply(d *PeerDoor, req *policy.Request, ans *rfc9111.Answer, offset int64) {
-	head, out, err := cutForPeer(req, ans)
+	head, out, cut, err := cutForPeer(req, ans)
 	if err != nil {
 		x.failPeer(d, err)
 		return
@@ -81,7 +81,8 @@ func (x *exchange) reply(d *PeerDoor, req *policy.Request, ans *rfc9111.Answer, 
 	r := &peer.Reply{
 		Head: head, Decision: ans.Decision, Varied: ans.Varied, Mixed: ans.Mixed,
 		Content: ans.Body != nil || ans.Bytes != nil, Body: out.hasBody,
-		Came: x.record.Began, Epoch: d.opts.Purges.Current(),
+		Alone: cut || req.Bypass == "" && req.Keyed.Key.Digest() != x.peer.Key, // with another policy there
+		Came:  x.record.Began, Epoch: d.opts.Purges.Current(),
 	}
 	trails := req.TakesTrailers && ans.Trailer != nil && out.hasBody && len(out.ranges) == 0
 	h := x.w.Header()
@@ -139,14 +140,15 @@ func (x *exchange) sendPeer(frame []byte, ans *rfc9111.Answer, out outcome, offs
 }
 
 // cutForPeer decides what of an answer an edge gets. A small one it gets whole, to keep
-// it; of a large one what its client asked for, which is an answer for that client alone.
-func cutForPeer(req *policy.Request, ans *rfc9111.Answer) (*rfc9111.Response, outcome, error) {
+// it; of a large one what its client asked for, which is an answer for that client alone:
+// then cut is true.
+func cutForPeer(req *policy.Request, ans *rfc9111.Answer) (_ *rfc9111.Response, _ outcome, cut bool, err error) {
 	whole := outcome{status: ans.Head.Status, length: bodyLength(ans)}
 	whole.hasBody = req.Method != http.MethodHead && (ans.Body != nil || ans.Bytes != nil) && whole.status != http.StatusNoContent &&
 		whole.status != http.StatusResetContent && whole.status != http.StatusNotModified
 	large := ans.Body != nil && (ans.At != nil || ans.Head.Length > largePeer) || ans.Head.Parts != nil
 	if !large || req.Method != http.MethodGet || !hasTerms(req.Header) {
-		return sized(ans), whole, nil
+		return sized(ans), whole, false, nil
 	}
 	out, err := shape(req, ans)
 	var f *fault
@@ -154,9 +156,9 @@ func cutForPeer(req *policy.Request, ans *rfc9111.Answer) (*rfc9111.Response, ou
 	case errors.As(err, &f) && (f.status == http.StatusRequestedRangeNotSatisfiable || f.status == http.StatusPreconditionFailed):
 		out = outcome{status: f.status}
 	case err != nil:
-		return nil, out, err
+		return nil, out, false, err
 	case out.multi != nil, out.status == http.StatusOK:
-		return sized(ans), whole, nil // the edge cuts it
+		return sized(ans), whole, false, nil // the edge cuts it
 	}
 	head := *ans.Head
 	head.Status, head.Parts, head.Header = out.status, nil, head.Header.Clone()
@@ -168,7 +170,7 @@ func cutForPeer(req *policy.Request, ans *rfc9111.Answer) (*rfc9111.Response, ou
 			head.Header.Set("Content-Range", f.contentRange)
 		}
 	}
-	return &head, out, nil
+	return &head, out, true, nil
 }
 
 // hasTerms says whether a client asks for a part or for a comparison.

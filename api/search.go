@@ -106,7 +106,7 @@ func (x *exchange) fetch(req *policy.Request) (*policy.Request, *rfc9111.Answer,
 		return req, nil, err
 	}
 	again := *req // the tier may still look at the first
-	again.Keyed, again.Target = whole, whole.Target
+	again.Keyed, again.Target, again.WholeKey = whole, whole.Target, keying.Digest{}
 	x.search.rule = searchRule{}
 	x.record.Key = whole.Key.Digest()
 	if ans, err = x.door.tier.Fetch(x.r.Context(), &again); err == nil {

@@ -50,6 +50,10 @@ type Request struct {
 	// 0 when the client does not say.
 	MinEpoch uint64
 
+	// WholeKey is the digest of the key that the request has without what the origin says
+	// in No-Vary-Search, where that makes another one. Zero: Keyed.Key's.
+	WholeKey keying.Digest
+
 	// MustBeFresh says that nothing stale may be answered, whatever the windows are: an
 	// edge asks so for the refresh of what it holds.
 	MustBeFresh bool

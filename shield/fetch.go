@@ -319,7 +319,7 @@ func (s *Shield) arrive(ctx context.Context, req *policy.Request, st seat) (*rfc
 	case passing:
 		stop := context.AfterFunc(ctx, func() { st.f.cancel(context.Cause(ctx)) })
 		body := &seatBody{Reader: st.f.reply.body, leave: func() { stop(); st.f.cancel(errAbandoned); s.flights.leave(st) }}
-		return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailerFor(req, out.trailer, nil), Decision: d}, nil, nil
+		return &rfc9111.Answer{Head: out.head, Body: body, Trailer: trailerFor(req, out.trailer, nil), Alone: st.f.above, Decision: d}, nil, nil
 	case object:
 		return s.arriveObject(req, st, d)
 	default:

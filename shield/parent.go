@@ -137,13 +137,12 @@ func (s *Shield) receiveUp(f *flight, ans *rfc9111.Answer) {
 	shared := rfc9111.Shared(head, rules)
 	f.own = rfc9111.WithPersonal(shared, head, rules)
 	switch {
+	case !d.Shared() && d.Detail == "hit-for-pass":
+		s.avoid(f.req)
+	case ans.Alone, head.Parts != nil, ranged(head.Status), !d.Shared() && f.alone && hasOwnTerms(f.req.Header):
+		// For its leader, who asked for a part or a comparison, and says nothing about the key.
 	case !d.Shared():
-		if d.Detail == "hit-for-pass" {
-			s.avoid(f.req)
-		} else {
-			s.rememberPass(f.req, shared)
-		}
-	case head.Parts != nil || ranged(head.Status): // for its leader, who asked for a range
+		s.rememberPass(f.req, shared)
 	default:
 		small := s.opts.Listener != nil && shared.Length <= s.opts.MemoryObject
 		if s.flights.claim(f, claim{head: shared, wanted: small && s.mayKeep(f, shared), open: shareable(shared)}) {

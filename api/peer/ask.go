@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"weir/keying"
 	"weir/policy"
 	"weir/rfc9111"
 )
@@ -19,6 +20,7 @@ type Ask struct {
 	Client               string      // address
 	Destination          string      // origin's name after the split test, "" without a split
 	Bypass               rfc9111.CachingStatus
+	Key                  keying.Digest // of the edge, what it would store the answer under; zero with Bypass
 	MinEpoch             uint64
 	Region               string
 	Hops                 uint64 // nodes that have asked so far, with this one
@@ -68,6 +70,9 @@ func askFor(req *policy.Request, region string) *Ask {
 		}
 	}
 	if req.Bypass == "" {
+		if a.Key = req.Keyed.Key.Digest(); req.WholeKey != (keying.Digest{}) {
+			a.Key = req.WholeKey
+		}
 		if req.Received == nil {
 			a.Header = req.Header.Clone()
 		}
@@ -85,6 +90,7 @@ func (a *Ask) Encode() []byte {
 	for _, s := range []string{a.Method, a.Scheme, a.Host, a.Target, a.Query, a.Client, a.Destination, string(a.Bypass), a.Region} {
 		e.text(s)
 	}
+	e.digest(a.Key)
 	e.uint(a.MinEpoch)
 	e.uint(a.Hops)
 	e.flags(a.QueryChanged, a.Settling, a.MustBeFresh, a.TakesTrailers, a.Interim, a.Resume != nil)
@@ -107,7 +113,7 @@ func DecodeAsk(src []byte) (*Ask, error) {
 		*s = d.text()
 	}
 	a.Bypass = rfc9111.CachingStatus(bypass)
-	a.MinEpoch, a.Hops = d.uint(), d.uint()
+	a.Key, a.MinEpoch, a.Hops = d.digest(), d.uint(), d.uint()
 	resumes := false
 	d.flags(&a.QueryChanged, &a.Settling, &a.MustBeFresh, &a.TakesTrailers, &a.Interim, &resumes)
 	a.Header = d.header()

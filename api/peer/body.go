@@ -14,7 +14,7 @@ import (
 
 // answer makes the answer of a reply. Its body keeps the connection until it is closed.
 func (q *question) answer(t *try, r *Reply) *rfc9111.Answer {
-	ans := &rfc9111.Answer{Head: r.Head, Varied: r.Varied, Mixed: r.Mixed, Decision: r.Decision}
+	ans := &rfc9111.Answer{Head: r.Head, Varied: r.Varied, Mixed: r.Mixed, Alone: r.Alone, Decision: r.Decision}
 	if !r.Body {
 		_, _ = io.Copy(io.Discard, io.LimitReader(t.body, 1)) // the end, so that the connection is kept
 		t.end()

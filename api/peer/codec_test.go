@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weir/api/peer"
+	"weir/keying"
 	"weir/rfc9111"
 	"weir/shield"
 )
@@ -18,7 +19,7 @@ func fullAsk() *peer.Ask {
 	return &peer.Ask{
 		Method: "GET", Scheme: "https", Host: "shop.test", Target: "/a?b=1", Query: "b=1&c=\xff", QueryChanged: true,
 		Header: http.Header{"Cookie": {"a=\xfe", "b"}, "Accept": {""}}, Client: "192.0.2.1", Destination: "beta",
-		Bypass: rfc9111.StatusPass, MinEpoch: 1 << 60, Region: "fra", Hops: 1,
+		Bypass: rfc9111.StatusPass, Key: keying.Digest{1, 2}, MinEpoch: 1 << 60, Region: "fra", Hops: 1,
 		Settling: true, MustBeFresh: true, TakesTrailers: true, Interim: true,
 		Resume: &peer.Resume{Offset: 7, Validator: `"a"`, Coding: "br", Size: -1},
 	}
@@ -35,7 +36,7 @@ func fullReply() *peer.Reply {
 			Forward: rfc9111.ForwardMiss, OuterForward: rfc9111.ForwardStale, ForwardStatus: 304, Stored: true,
 			Collapsed: true, TTL: -time.Second, HasTTL: true, Detail: "x",
 		},
-		Trailer: []string{"Server-Timing"}, Varied: true, Mixed: true, Content: true, Body: true,
+		Trailer: []string{"Server-Timing"}, Varied: true, Mixed: true, Content: true, Body: true, Alone: true,
 		Came: time.Unix(5, 6).UTC(), Epoch: 12,
 	}
 }

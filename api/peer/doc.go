@@ -24,6 +24,8 @@
 //   - Times are those of the clock of whoever reads them. They are moved by the difference
 //     between the edge's clock when it asked and the shield's when the question came, so
 //     that an answer may count as older than it is, by the way there, and never as younger.
+//   - An answer that is a client's own, or that the shield keys otherwise because its policy is
+//     another one, is kept by no edge and shared with nobody there: [Reply].Alone.
 //   - An edge that may lack purges says so to its memory tier: [Client.Sight].
 //
 // It must never know how keys are built, what is fresh, or how a purge is stored.

@@ -15,6 +15,7 @@ type Reply struct {
 	Varied, Mixed bool // as in rfc9111.Answer
 	Content       bool // the answer has a body, sent or not
 	Body          bool // and it follows
+	Alone         bool // it is for the client that asked: nothing of it may be kept or shared
 
 	Came  time.Time // the shield's clock when the question had come
 	Epoch uint64    // the shield's
@@ -25,7 +26,7 @@ func (r *Reply) Encode() []byte {
 	e := make(encoder, 0, 512)
 	e.time(r.Came)
 	e.uint(r.Epoch)
-	e.flags(r.Varied, r.Mixed, r.Content, r.Body, r.Trailer != nil)
+	e.flags(r.Varied, r.Mixed, r.Content, r.Body, r.Alone, r.Trailer != nil)
 	e.texts(r.Trailer)
 	d := &r.Decision
 	for _, s := range []string{
@@ -44,7 +45,7 @@ func DecodeReply(src []byte) (*Reply, error) {
 	d, r := decoder{s: string(src)}, &Reply{}
 	r.Came, r.Epoch = d.time(), d.uint()
 	trails := false
-	d.flags(&r.Varied, &r.Mixed, &r.Content, &r.Body, &trails)
+	d.flags(&r.Varied, &r.Mixed, &r.Content, &r.Body, &r.Alone, &trails)
 	r.Trailer = d.texts()
 	if trails && r.Trailer == nil {
 		r.Trailer = []string{}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"weir/keying"
 )
 
 // Paths of the peer door.
@@ -77,6 +79,8 @@ func (e *encoder) int(n int64)      { *e = binary.AppendVarint(*e, n) }
 func (e *encoder) text(s string)    { e.uint(uint64(len(s))); *e = append(*e, s...) }
 func (e *encoder) time(t time.Time) { e.int(t.Unix()); e.uint(uint64(t.Nanosecond())) }
 
+func (e *encoder) digest(k keying.Digest) { *e = append(*e, k[:]...) }
+
 func (e *encoder) flags(flags ...bool) {
 	n := uint64(0)
 	for i, set := range flags {
@@ -142,6 +146,14 @@ func (d *decoder) text() string {
 	s := d.s[:n]
 	d.s = d.s[n:]
 	return s
+}
+
+func (d *decoder) digest() (k keying.Digest) {
+	if len(d.s) < len(k) {
+		d.fail()
+	}
+	d.s = d.s[copy(k[:], d.s):]
+	return k
 }
 
 func (d *decoder) time() time.Time {
