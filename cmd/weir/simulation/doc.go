@@ -1,0 +1,18 @@
+// Package simulation judges many nodes together: edges and a shield, with the real
+// tiers and the real protocol between them, on a network in memory and in virtual time.
+//
+// It owns the tests that need more than one node: how fast purges propagate over 28
+// regions, how many requests of a crowd reach the origin, what a purge is worth while
+// nodes are cut off or dead, and a checker that does random operations and knows from a
+// small model what may never be seen. Everything in it is a test.
+//
+// The checker takes its seed and its length from the environment:
+//
+//	WEIR_SEED=7 WEIR_OPERATIONS=100000 go test -run TestChecker ./cmd/weir/simulation
+//
+// A violation is printed with the law, and with what happened to the URL before. Build
+// tags break the nodes on purpose, so that the checker is seen to fail: mutant_late_epoch,
+// mutant_early_ack, mutant_blind.
+//
+// It must never know how a node does what it promises.
+package simulation
