@@ -11,7 +11,7 @@ var ErrBatch = errors.New("shield: not a batch of purges")
 
 const batchVersion = 1
 
-// Encode returns the bytes of b: a version, the log, whether it is a reset, the epochs
+// Encode returns the bytes of b: a version, the log, whether it is a reset and of which log, the epochs
 // after and at the end, and the rules, each with its epoch and length. Numbers are varints.
 func (b *Batch) Encode() []byte {
 	out := make([]byte, 0, 48+24*len(b.Rules))
@@ -22,6 +22,9 @@ func (b *Batch) Encode() []byte {
 		reset = 1
 	}
 	out = append(out, reset)
+	if b.Reset {
+		out = append(out, b.Of[:]...)
+	}
 	out = binary.AppendUvarint(out, b.After)
 	out = binary.AppendUvarint(out, b.Epoch)
 	out = binary.AppendUvarint(out, uint64(len(b.Rules)))
@@ -44,10 +47,12 @@ func DecodeBatch(src []byte) (Batch, error) {
 	}
 	b.Log = LogID(d.take(len(b.Log)))
 	reset := d.take(1)[0]
-	b.Reset = reset == 1
+	if b.Reset = reset == 1; b.Reset {
+		b.Of = LogID(d.take(len(b.Of)))
+	}
 	b.After, b.Epoch = d.number(), d.number()
 	count := d.number()
-	if d.short || reset > 1 || b.After > b.Epoch || count > uint64(len(d.rest)) {
+	if d.short || reset > 1 || b.After > b.Epoch && !b.Reset || count > uint64(len(d.rest)) {
 		return Batch{}, fmt.Errorf("%w: malformed head", ErrBatch)
 	}
 	for range count {

@@ -15,7 +15,8 @@ type DatedRule struct {
 type Batch struct {
 	Log          LogID
 	After, Epoch uint64      // where the follower must be, and where it is afterwards
-	Reset        bool        // its place in the log does not exist: it must drop everything first
+	Reset        bool        // its place does not exist in Log: it must drop everything first
+	Of           LogID       // of a Reset: the log that its place, After, was said to be in
 	Rules        []DatedRule // in any order
 }
 
@@ -59,7 +60,7 @@ func (p *Purges) Since(id LogID, after uint64) Batch {
 	p.mu.RLock()
 	b := Batch{Log: p.id, After: after, Epoch: p.current.Load()}
 	if id != p.id || after > b.Epoch {
-		b.After, b.Reset = 0, true
+		b.Reset, b.Of = true, id
 	} else if rules, ok := p.recent.between(after, b.Epoch); ok {
 		p.mu.RUnlock()
 		b.Rules = rules
@@ -68,7 +69,7 @@ func (p *Purges) Since(id LogID, after uint64) Batch {
 	rules := p.snapshotLocked()
 	p.mu.RUnlock()
 	for epoch, r := range rules {
-		if epoch = min(epoch, b.Epoch); epoch > b.After {
+		if epoch = min(epoch, b.Epoch); b.Reset || epoch > b.After {
 			b.Rules = append(b.Rules, DatedRule{epoch, r})
 		}
 	}

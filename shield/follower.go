@@ -22,7 +22,7 @@ func newFollower(l limits) *Purges {
 }
 
 // own is what a follower knows by itself. Its sets are bounded as others are, and nothing
-// is ever taken out of them but by what names everything.
+// is taken out of them but by what names everything, or when nothing is owed any more.
 type own struct {
 	hard, soft *ruleSet // with the epochs that what they name must have
 	since      *ruleSet // both, with the versions at which they came into force, for flights
@@ -83,14 +83,18 @@ func (p *Purges) Settled(n int) {
 	n = min(n, p.own.lent)
 	p.own.owed = slices.Clone(p.own.owed[n:])
 	p.own.lent -= n
+	if len(p.own.owed) == 0 { // the log's rules say the same, and not of what was fetched after them
+		p.own.hard, p.own.soft = newRuleSet(p.limits), newRuleSet(p.limits)
+		p.inForceLocked()
+	}
 }
 
 // longBatch is how many rules are put into force one by one while readers wait.
 const longBatch = 1 << 12
 
 // Apply makes a follower know what b has: for readers all of it in one step. A batch
-// that does not begin where the follower is, or before, changes nothing; Current and ID
-// tell where it is.
+// that does not begin where the follower is, or before, changes nothing, and neither does
+// a Reset that was made for another place; Current and ID tell where it is.
 //
 // After a Reset nothing is reused that has an epoch of the log that was followed before,
 // whatever the new one's are: where that is behind the old one, because a clock was put
@@ -104,6 +108,8 @@ func (p *Purges) Apply(b Batch) {
 	id, current := p.ID(), p.Current() // nobody else changes them
 	hard, soft := p.hard, p.soft       // nor the sets, but their content only under mu
 	switch {
+	case b.Reset && (b.Of != id || b.After != current):
+		return // the answer to a question from before another answer came
 	case b.Reset:
 		hard, soft = newRuleSet(p.limits), newRuleSet(p.limits)
 	case b.Log != id || b.After > current:

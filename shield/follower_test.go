@@ -164,7 +164,7 @@ func TestBatchesThatDoNotFit(t *testing.T) {
 	if f.Current() != p.Current() {
 		t.Error("a late batch took a follower back")
 	}
-	p.Apply(shield.Batch{Reset: true})
+	p.Apply(shield.Batch{Reset: true, Of: p.ID(), After: p.Current()})
 	if p.Current() == 0 {
 		t.Error("a log follows another")
 	}
@@ -299,4 +299,41 @@ func TestALongBatchIsOneStep(t *testing.T) {
 	follow(t, f, p)
 	close(stop)
 	<-checked
+}
+
+// A stream and a question may both bring a Reset. The second is for a place that the
+// follower has left, and takes back nothing.
+func TestTwoResets(t *testing.T) {
+	p, f := leaderOf(t, nil), shield.NewFollower()
+	add(t, p, shield.TagRule("a"))
+	early, again := p.Since(f.ID(), f.Current()), p.Since(f.ID(), f.Current())
+	follow(t, f, p)
+	f.Apply(again)
+	if purged(f, keyOn(t, "http", "a"), p.Current()) {
+		t.Error("what was fetched after all purges is purged")
+	}
+	add(t, p, shield.TagRule("b"))
+	follow(t, f, p)
+	f.Apply(early)
+	if f.Current() != p.Current() {
+		t.Errorf("went back to %d from %d", f.Current(), p.Current())
+	}
+}
+
+// A rule of a follower's own ends where that of the log takes over.
+func TestSettledRulesEnd(t *testing.T) {
+	p, f := leaderOf(t, nil), shield.NewFollower()
+	key, before := keyOn(t, "http", "a"), add(t, p, shield.TagRule("a"))
+	follow(t, f, p)
+	add(t, f, shield.AllRule(), shield.TagRule("x").Soft())
+	owed := f.Owed()
+	add(t, p, owed...)
+	follow(t, f, p)
+	if !purged(f, key, p.Current()) {
+		t.Error("used before the rule is settled")
+	}
+	f.Settled(len(owed))
+	if purged(f, key, p.Current()) || !purged(f, key, before) {
+		t.Error("not as the log has it")
+	}
 }
