@@ -155,6 +155,7 @@ func TestPeerNonsense(t *testing.T) {
 		{"a method that is none", peer.PathFetch, edit(func(a *peer.Ask) { a.Method = "TRACE" }), 501},
 		{"a place that is none", peer.PathCatchUp + "?after=x&log=y", nil, 400},
 		{"an order that is none", peer.PathPurge, []byte("[]"), 400},
+		{"an order with more in it", peer.PathPurge, []byte(`{"tags": ["a"], "regexps": ["b"]}`), 400},
 		{"rules that are none", peer.PathOwed, []byte("\x05rules"), 400},
 		{"a path that is none", "/v1/purge", nil, 404},
 	} {

@@ -162,9 +162,9 @@ func (d *PeerDoor) purge(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	var order shield.PurgeOrder
-	if json.Unmarshal(body, &order) != nil {
-		d.refuse(w, refuseMessage)
+	order, err := decodeOrder(body) // as strict as for people: another version may name more
+	if err != nil {
+		d.refuse(w, badOrder(err.Error(), err))
 		return
 	}
 	report, err := d.Purge(r.Context(), order)

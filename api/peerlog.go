@@ -67,7 +67,7 @@ func (d *PeerDoor) follow(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, cancel := context.WithCancel(d.streams.base)
-	f := &follower{door: d, conn: conn, cancel: cancel, region: region, node: node, since: d.door.opts.Now()}
+	f := &follower{door: d, conn: conn, cancel: cancel, edge: edge{region, node}, since: d.door.opts.Now()}
 	f.stamp.Store(stamp)
 	f.run(ctx, buffered.Reader, peerPlace{id, after})
 }
@@ -78,8 +78,9 @@ type follower struct {
 	conn   net.Conn
 	cancel context.CancelFunc
 
-	region, node string
-	since        time.Time
+	edge
+	since   time.Time
+	stopped bool // the edge has said so; readAcks writes it
 
 	stamp   atomic.Uint64 // the last that came from the edge, of a clock of its own
 	acked   uint64        // guarded by regions.mu
@@ -168,6 +169,10 @@ func (f *follower) readAcks(from *bufio.Reader) {
 		}
 		stamp, err := binary.ReadUvarint(from)
 		if err != nil {
+			return
+		}
+		if stamp == 0 {
+			f.stopped = true
 			return
 		}
 		f.stamp.Store(stamp)

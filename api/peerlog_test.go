@@ -2,17 +2,20 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"weir/api"
+	"weir/api/peer"
 	"weir/l1"
 	"weir/policy"
 	"weir/shield"
@@ -224,4 +227,60 @@ func TestPeerKilledInBody(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A region has not applied a purge while one of its nodes is away that did not stop: it
+// may still answer clients.
+func TestPeerPurgeWithANodeAway(t *testing.T) {
+	p := newPair(t, pairOptions{run: true, purgeWait: time.Millisecond}, func(http.ResponseWriter, *http.Request) {})
+	p.connected()
+	var conns sync.Map
+	start := func() (stop func()) {
+		c, err := peer.NewClient(peer.ClientOptions{
+			URLs: []string{"http://" + p.addr}, Region: "fra", Node: "two", Purges: shield.NewFollower(),
+			Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if _, lost := conns.Load("lost"); lost {
+					return nil, errors.New("cut off")
+				}
+				conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+				conns.Store("conn", conn)
+				return conn, err
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() { defer close(done); c.Run(t.Context()) }()
+		eventually(t, "two nodes", func() bool { return connectedNodes(p.peers) == 2 })
+		return func() { c.Close(); <-done }
+	}
+	alone := func(pending int) {
+		t.Helper()
+		eventually(t, "one node", func() bool { return connectedNodes(p.peers) == 1 })
+		eventually(t, "all applied", func() bool {
+			report, err := p.peers.Purge(t.Context(), shield.PurgeOrder{All: true})
+			return err == nil && len(report.Pending) == pending && len(report.Regions) == 1-pending
+		})
+	}
+	start()()
+	alone(0) // it has stopped
+	stop := start()
+	conns.Store("lost", true)
+	conn, _ := conns.Load("conn")
+	_ = conn.(net.Conn).Close()
+	alone(1)
+	stop()
+	conns.Delete("lost")
+	start()()
+	alone(0) // it was back
+}
+
+func connectedNodes(d *api.PeerDoor) (n int) {
+	for _, r := range d.Regions() {
+		if r.Connected {
+			n++
+		}
+	}
+	return n
 }

@@ -17,6 +17,9 @@ const missedFor = 10 * time.Minute
 // maxRegions bounds the regions that are remembered.
 const maxRegions = 4096
 
+// edge is a node of a region.
+type edge struct{ region, node string }
+
 // regions are the edges that follow the log, and those that did a moment ago.
 type regions struct {
 	onSeen func([]string)
@@ -25,12 +28,14 @@ type regions struct {
 	mu        sync.Mutex // guards what follows
 	followers map[*follower]struct{}
 	seen      map[string]time.Time // when a region was connected last
+	away      map[edge]time.Time   // when a node was lost that did not say that it stops
 	moved     chan struct{}        // closed when anything of this changes
 }
 
 func (s *regions) begin(seen []string, onSeen func([]string)) {
 	s.onSeen = onSeen
 	s.followers, s.seen, s.moved = make(map[*follower]struct{}), make(map[string]time.Time), make(chan struct{})
+	s.away = make(map[edge]time.Time)
 	for _, region := range seen[:min(len(seen), maxRegions)] {
 		s.seen[region] = time.Now()
 	}
@@ -54,6 +59,7 @@ func (s *regions) add(f *follower) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.followers[f] = struct{}{}
+	delete(s.away, f.edge)
 	s.movedLocked()
 	_, known := s.seen[f.region]
 	if known || len(s.seen) < maxRegions {
@@ -72,7 +78,22 @@ func (s *regions) leave(f *follower) {
 	if _, known := s.seen[f.region]; known {
 		s.seen[f.region] = time.Now()
 	}
+	s.missLocked(f)
 	s.movedLocked()
+}
+
+// missLocked expects the node of f back, unless it has stopped or is back already: while
+// it is away it may still answer clients.
+func (s *regions) missLocked(f *follower) {
+	maps.DeleteFunc(s.away, func(_ edge, at time.Time) bool { return time.Since(at) >= missedFor })
+	for other := range s.followers {
+		if other.edge == f.edge {
+			return
+		}
+	}
+	if !f.stopped && len(s.away) < maxRegions {
+		s.away[f.edge] = time.Now()
+	}
 }
 
 func (s *regions) acked(f *follower, epoch uint64) {
@@ -97,6 +118,11 @@ func (s *regions) applied(epoch uint64) (done, pending []string, moved <-chan st
 		all[f.region] = f.acked >= epoch && (all[f.region] || !here[f.region])
 		here[f.region] = true
 	}
+	for e, at := range s.away {
+		if time.Since(at) < missedFor {
+			all[e.region] = false
+		}
+	}
 	for region, ok := range all {
 		if ok {
 			done = append(done, region)
@@ -110,8 +136,9 @@ func (s *regions) applied(epoch uint64) (done, pending []string, moved <-chan st
 }
 
 // WaitApplied waits until all regions have applied the purges up to an epoch, or ctx ends.
-// A region has when all its nodes that are connected have. One that was connected in the
-// last ten minutes and is not now is pending.
+// A region has when all its nodes have. One is pending when it, or a node of it, was
+// connected in the last ten minutes and is not now: a node that is cut off may still answer
+// clients. A node that was stopped is not waited for.
 func (d *PeerDoor) WaitApplied(ctx context.Context, epoch uint64) (applied []shield.RegionReport, pending []string) {
 	began, told := time.Now(), make(map[string]bool)
 	for {
@@ -154,6 +181,12 @@ func (d *PeerDoor) Regions() []RegionState {
 	for f := range s.followers {
 		here[f.region] = true
 		out = append(out, RegionState{Region: f.region, Node: f.node, Connected: true, Since: f.since, Epoch: f.acked, LastAck: f.ackedAt})
+	}
+	for e, at := range s.away {
+		if time.Since(at) < missedFor {
+			here[e.region] = true
+			out = append(out, RegionState{Region: e.region, Node: e.node, Since: at})
+		}
 	}
 	for region, at := range s.seen {
 		if !here[region] && time.Since(at) < missedFor {

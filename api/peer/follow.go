@@ -26,9 +26,9 @@ const (
 )
 
 // What an edge sends on a log stream is the epoch that it has come to and a stamp, both
-// uvarints, for each frame. A stamp is a time of the edge's own clock, and in the request
+// uvarints, for each frame, and each second while a long one comes. A stamp is a time of the edge's own clock, and in the request
 // that begins the stream, too. A beat with a stamp says: what was durable when the edge sent
-// that has been sent to it. However long a beat was on its way, it never says more.
+// that has been sent to it. The stamp 0 says that the edge stops. However long a beat was on its way, it never says more.
 
 // LogProtocol is what a log stream is upgraded to.
 const LogProtocol = "weir-log"
@@ -83,7 +83,7 @@ func (c *Client) stream(ctx context.Context, addr string, handing *sync.WaitGrou
 		}
 		return false, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	defer context.AfterFunc(ctx, func() { c.bid(conn) })()
 	defer func() { _ = conn.Close() }()
 	var hushed atomic.Bool
 	quiet := time.AfterFunc(silence, func() { hushed.Store(true); _ = conn.Close() })
@@ -94,7 +94,7 @@ func (c *Client) stream(ctx context.Context, addr string, handing *sync.WaitGrou
 		}
 		return err
 	}
-	r := bufio.NewReader(awake{conn, quiet})
+	r := bufio.NewReader(&awake{Conn: conn, quiet: quiet, say: func() error { return c.word(conn) }})
 	if err := c.upgrade(ctx, addr, conn, r); err != nil {
 		return false, silent(err)
 	}
@@ -108,16 +108,33 @@ func (c *Client) stream(ctx context.Context, addr string, handing *sync.WaitGrou
 	}
 }
 
-// awake puts off what a timer does with every byte that comes.
+// bid says that this node stops, and ends the stream.
+func (c *Client) bid(conn net.Conn) {
+	_ = conn.SetDeadline(time.Now().Add(time.Second)) // a shield that is not told takes the node for lost
+	_, _ = conn.Write(append(binary.AppendUvarint(nil, c.opts.Purges.Current()), 0))
+	_ = conn.Close()
+}
+
+// awake puts off what a timer does with every byte that comes, and says a word now and
+// then while a long batch does, so that the shield knows that it is taken.
 type awake struct {
 	net.Conn
 	quiet *time.Timer
+	say   func() error
+	said  time.Time
 }
 
-func (a awake) Read(p []byte) (int, error) {
+func (a *awake) Read(p []byte) (int, error) {
 	n, err := a.Conn.Read(p)
-	if n > 0 {
-		a.quiet.Reset(silence)
+	if n == 0 {
+		return n, err
+	}
+	a.quiet.Reset(silence)
+	if now := time.Now(); a.said.IsZero() {
+		a.said = now // the answer to the request
+	} else if err == nil && now.Sub(a.said) >= BeatEvery {
+		a.said = now
+		err = a.say()
 	}
 	return n, err
 }
@@ -184,7 +201,12 @@ func (c *Client) frame(ctx context.Context, conn net.Conn, r *bufio.Reader, hand
 	default:
 		return fmt.Errorf("%w: frame %q", ErrMalformed, kind)
 	}
-	word := binary.AppendUvarint(nil, p.Current())
-	_, err = conn.Write(binary.AppendUvarint(word, c.sight.stamp(c.opts.Now())))
+	return c.word(conn)
+}
+
+// word says how far this node is, and when.
+func (c *Client) word(conn net.Conn) error {
+	word := binary.AppendUvarint(nil, c.opts.Purges.Current())
+	_, err := conn.Write(binary.AppendUvarint(word, c.sight.stamp(c.opts.Now())))
 	return err
 }

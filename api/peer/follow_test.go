@@ -87,3 +87,60 @@ func TestLateBeatsDoNotHelpABlindEdge(t *testing.T) {
 		time.Sleep(2 * time.Second)
 	})
 }
+
+// While a long batch comes over a slow link the shield hears that it is taken, or it would
+// give the edge up and begin anew for ever.
+func TestAnEdgeIsHeardWhileABatchComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, err := shield.NewPurges(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := log.Add(shield.TagRule("a"), shield.TagRule("b")); err != nil {
+			t.Fatal(err)
+		}
+		shieldEnd, edgeEnd := net.Pipe()
+		follower := shield.NewFollower()
+		c, err := peer.NewClient(peer.ClientOptions{
+			URLs: []string{"http://127.0.0.1:1"}, Purges: follower,
+			Dial: func(context.Context, string, string) (net.Conn, error) { return edgeEnd, nil },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); c.Run(ctx) }()
+		r := bufio.NewReader(shieldEnd)
+		if _, err := http.ReadRequest(r); err != nil {
+			t.Fatal(err)
+		}
+		words := make(chan struct{}, 1000)
+		go func() {
+			for {
+				if _, err := binary.ReadUvarint(r); err != nil {
+					return
+				}
+				words <- struct{}{}
+			}
+		}()
+		_, _ = io.WriteString(shieldEnd, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: weir-log\r\n\r\n")
+		b := log.Since(shield.LogID{}, 0)
+		frame := peer.AppendFrame([]byte{peer.FrameBatch}, b.Encode())
+		for i := range frame {
+			time.Sleep(time.Second)
+			_, _ = shieldEnd.Write(frame[i : i+1])
+		}
+		synctest.Wait()
+		if seconds := len(frame); len(words) < seconds {
+			t.Errorf("%d words in %d s", len(words)/2, seconds)
+		}
+		if follower.Current() != log.Current() {
+			t.Errorf("the edge is at %d", follower.Current())
+		}
+		stop()
+		<-done
+		c.Close()
+		_ = shieldEnd.Close()
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"weir/shield"
 )
@@ -35,6 +36,10 @@ func DecodeRules(src []byte) ([]shield.Rule, error) {
 	return rules, d.end()
 }
 
+// handTimeout bounds a hand-over: a shield that hangs, or has another log meanwhile, never
+// comes to the epoch that is waited for.
+const handTimeout = 30 * time.Second
+
 // handOver gives the log the rules that this node put into force by itself. One hand-over
 // is under way at a time.
 func (c *Client) handOver(ctx context.Context, handing *sync.WaitGroup) {
@@ -55,6 +60,8 @@ func (c *Client) handOver(ctx context.Context, handing *sync.WaitGroup) {
 }
 
 func (c *Client) settle(ctx context.Context, rules []shield.Rule) error {
+	ctx, cancel := context.WithTimeout(ctx, handTimeout) // the next beat begins anew
+	defer cancel()
 	rules = rules[:min(len(rules), maxOwed)]
 	_, said, err := c.call(ctx, PathOwed, EncodeRules(rules), maxMessage)
 	if err != nil {

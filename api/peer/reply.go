@@ -68,12 +68,13 @@ func DecodeReply(src []byte) (*Reply, error) {
 	return r, nil
 }
 
-// shift moves the times of r's head to the clock of an edge that asked at asked.
+// shift moves the times of r's head to the clock of an edge that asked at asked. They are
+// told from it as asked is: where that is monotonic, no step of the edge's clock makes what
+// is held look younger than it is, to its age or to a blind edge.
 func (r *Reply) shift(asked time.Time) {
-	ahead := asked.Sub(r.Came)
 	for _, t := range []*time.Time{&r.Head.RequestTime, &r.Head.ResponseTime} {
 		if !t.IsZero() {
-			*t = t.Add(ahead)
+			*t = asked.Add(t.Sub(r.Came))
 		}
 	}
 }

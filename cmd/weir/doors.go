@@ -31,6 +31,14 @@ func (s *service) listen(ctx context.Context) (d doors, err error) {
 	return d, err
 }
 
+// name is where clients find the node.
+func (d doors) name() string {
+	if d.clients == nil {
+		return ""
+	}
+	return d.clients.Addr().String()
+}
+
 // close closes what a drain has not closed already.
 func (d doors) close() {
 	for _, l := range []net.Listener{d.clients, d.peers} {

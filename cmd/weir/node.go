@@ -62,6 +62,7 @@ type nodeOptions struct {
 	now            func() time.Time // nil: time.Now
 	log            *zap.Logger
 
+	name    string   // of an edge: where it listens to clients, "" for nowhere
 	shields []string // of an edge: where to ask
 	secret  string   // between nodes
 	dial    func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -119,7 +120,7 @@ func (n *node) openShield(o shield.Options) (err error) {
 func (n *node) openEdge(o shield.Options) (err error) {
 	n.purges = shield.NewFollower()
 	n.parent, err = peer.NewClient(peer.ClientOptions{
-		URLs: n.opts.shields, Secret: n.opts.secret, Region: n.opts.region, Node: nodeName(), Purges: n.purges,
+		URLs: n.opts.shields, Secret: n.opts.secret, Region: n.opts.region, Node: nodeName(n.opts.name), Purges: n.purges,
 		MaxBlind:  func() time.Duration { return n.live.Load().Purge.MaxBlind },
 		Partition: func() policy.OnPartition { return n.live.Load().Purge.OnPartition },
 		Dial:      n.opts.dial, Now: n.opts.now, Report: o.Report,
@@ -171,13 +172,17 @@ func (n *node) openPeers() error {
 
 func (n *node) disabled() bool { return n.opts.disabled }
 
-// nodeName tells this process from others of its region.
-func nodeName() string {
+// nodeName tells a node from others of its region by its machine and where clients find
+// it there. It is the same after a restart: a node that was lost is expected back.
+func nodeName(listens string) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "node"
 	}
-	return host + "-" + rand.Text()[:6]
+	if listens == "" {
+		listens = rand.Text()[:6]
+	}
+	return host + "-" + listens
 }
 
 // catchUp waits until an edge knows the purge log, but not for long: without a shield it

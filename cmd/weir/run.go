@@ -65,7 +65,7 @@ func (c *serveCommand) serve(ctx context.Context, con console) error {
 		s.running.Wait()
 	}()
 	loading := time.Now()
-	n, err := s.load(table)
+	n, err := s.load(table, doors)
 	if err != nil {
 		return err
 	}
@@ -122,9 +122,9 @@ func (s *service) show(table *policy.Table, src []byte) {
 }
 
 // load opens the tiers.
-func (s *service) load(table *policy.Table) (*node, error) {
+func (s *service) load(table *policy.Table, d doors) (*node, error) {
 	n, err := openNode(table, nodeOptions{
-		role: s.Role, shields: s.Shield, secret: s.PeerSecret, peers: s.PeerListen != "",
+		role: s.Role, name: d.name(), shields: s.Shield, secret: s.PeerSecret, peers: s.PeerListen != "",
 		region: s.Region, folder: s.folder(), l1Size: int64(s.L1Size), l2Size: int64(s.L2Size),
 		disabled: s.Dev && !s.Cache, now: s.con.now, log: s.log,
 	})
