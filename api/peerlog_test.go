@@ -96,6 +96,24 @@ func TestPeerOwed(t *testing.T) {
 	eventually(t, "the rule is settled", func() bool { return len(p.follower.Owed()) == 0 })
 }
 
+// What an edge knows to be out of date it has told the shield before it asks for it.
+func TestPeerOwedBeforeAsking(t *testing.T) {
+	var p *pair
+	var before, then atomic.Uint64
+	p = newPair(t, pairOptions{}, func(http.ResponseWriter, *http.Request) { then.Store(p.log.Current()) })
+	before.Store(p.log.Current())
+	if _, err := p.follower.Add(shield.TagRule("a")); err != nil {
+		t.Fatal(err)
+	}
+	p.want("GET", "/page", "", 200, "")
+	if then.Load() <= before.Load() {
+		t.Error("the shield asked its origin without knowing what the edge knows")
+	}
+	if n := len(p.follower.Owed()); n != 0 {
+		t.Errorf("%d rules are still owed", n)
+	}
+}
+
 // Whoever was told that a POST is done gets nothing from before it.
 func TestPeerUnsafe(t *testing.T) {
 	for _, run := range []bool{true, false} {

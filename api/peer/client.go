@@ -90,11 +90,12 @@ type Client struct {
 	sight    sight
 	catchUps catchUps
 	counts   counts
+	debts    chan struct{} // full while rules are being handed over
 }
 
 // NewClient returns a client. Run keeps it up to date, Close ends it.
 func NewClient(opts ClientOptions) (*Client, error) {
-	c := &Client{opts: opts.withDefaults()}
+	c := &Client{opts: opts.withDefaults(), debts: make(chan struct{}, 1)}
 	var err error
 	if c.creds, err = NewCredentials(opts.Secret); err != nil {
 		return nil, err

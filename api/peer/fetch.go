@@ -67,24 +67,13 @@ func (q *question) put(ctx context.Context) (*rfc9111.Answer, uint64, error) {
 	}
 	pause := backoff{20 * time.Millisecond, 500 * time.Millisecond}
 	for {
-		t := q.try(ctx)
-		reply, err := t.run()
-		if err == nil {
-			c.outage.over()
-			return q.answer(t, reply), reply.Epoch, nil
-		}
-		t.end()
+		ans, epoch, final, err := q.attempt(ctx)
 		switch {
+		case final:
+			return ans, epoch, err
 		case ctx.Err() != nil:
 			return nil, 0, fmt.Errorf("peer: client left: %w", context.Cause(ctx))
-		case t.answered && !errors.Is(err, shield.ErrParent):
-			c.outage.over()
-			return nil, 0, err
-		case !t.repeatable():
-			return nil, 0, fmt.Errorf("%w: the connection to the shield was lost when the request was under way: %w", shield.ErrOriginUnreachable, err)
-		}
-		c.lost(t.addr)
-		if errors.Is(err, ErrNotShield) || c.outage.given(time.Now()) || c.base.Err() != nil {
+		case errors.Is(err, ErrNotShield) || c.outage.given(time.Now()) || c.base.Err() != nil:
 			return nil, 0, notParent(err)
 		}
 		c.counts.retries.Add(1)
@@ -92,6 +81,33 @@ func (q *question) put(ctx context.Context) (*rfc9111.Answer, uint64, error) {
 			return nil, 0, fmt.Errorf("peer: client left: %w", err)
 		}
 	}
+}
+
+// attempt asks once. It is final when asking again would not help, or must not be done.
+// The shield first learns what this node knows to be out of date: it would answer with it.
+func (q *question) attempt(ctx context.Context) (ans *rfc9111.Answer, epoch uint64, final bool, err error) {
+	c := q.client
+	if err := c.payDebts(ctx); err != nil {
+		return nil, 0, !errors.Is(err, shield.ErrParent) && ctx.Err() == nil, notParent(err)
+	}
+	t := q.try(ctx)
+	reply, err := t.run()
+	if err == nil {
+		c.outage.over()
+		return q.answer(t, reply), reply.Epoch, true, nil
+	}
+	t.end()
+	switch {
+	case ctx.Err() != nil:
+		return nil, 0, false, err
+	case t.answered && !errors.Is(err, shield.ErrParent):
+		c.outage.over()
+		return nil, 0, true, err
+	case !t.repeatable():
+		return nil, 0, true, fmt.Errorf("%w: the connection to the shield was lost when the request was under way: %w", shield.ErrOriginUnreachable, err)
+	}
+	c.lost(t.addr)
+	return nil, 0, false, err
 }
 
 func notParent(err error) error {

@@ -36,33 +36,59 @@ func DecodeRules(src []byte) ([]shield.Rule, error) {
 	return rules, d.end()
 }
 
-// handTimeout bounds a hand-over: a shield that hangs, or has another log meanwhile, never
-// comes to the epoch that is waited for.
-const handTimeout = 30 * time.Second
-
-// handOver gives the log the rules that this node put into force by itself. One hand-over
-// is under way at a time.
+// handOver gives the log what this node owes it, in the background.
 func (c *Client) handOver(ctx context.Context, handing *sync.WaitGroup) {
-	if !c.counts.handing.CompareAndSwap(false, true) {
+	if len(c.opts.Purges.Owed()) == 0 {
 		return
 	}
-	rules := c.opts.Purges.Owed()
-	if len(rules) == 0 {
-		c.counts.handing.Store(false)
-		return
+	select {
+	case c.debts <- struct{}{}:
+	default:
+		return // under way
 	}
 	handing.Go(func() {
-		defer c.counts.handing.Store(false)
-		if err := c.settle(ctx, rules); err != nil && ctx.Err() == nil {
-			c.opts.Report(fmt.Errorf("hand purges over to the shield: %w", err))
+		defer func() { <-c.debts }()
+		if err := c.pay(ctx); err != nil && ctx.Err() == nil {
+			c.opts.Report(err)
 		}
 	})
 }
 
-func (c *Client) settle(ctx context.Context, rules []shield.Rule) error {
-	ctx, cancel := context.WithTimeout(ctx, handTimeout) // the next beat begins anew
+// payDebts returns when the log has the rules that this node put into force by itself
+// until now.
+func (c *Client) payDebts(ctx context.Context) error {
+	if len(c.opts.Purges.Owed()) == 0 {
+		return nil
+	}
+	select {
+	case c.debts <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-c.debts }()
+	return c.pay(ctx)
+}
+
+// payTimeout bounds a hand-over: a shield that hangs, or has another log meanwhile, never
+// comes to the epoch that is waited for.
+const payTimeout = 3 * time.Second
+
+// pay hands over what is owed. One at a time does.
+func (c *Client) pay(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, payTimeout)
 	defer cancel()
-	rules = rules[:min(len(rules), maxOwed)]
+	for {
+		rules := c.opts.Purges.Owed()
+		if len(rules) == 0 {
+			return nil
+		}
+		if err := c.settle(ctx, rules[:min(len(rules), maxOwed)]); err != nil {
+			return fmt.Errorf("hand purges over to the shield: %w", err)
+		}
+	}
+}
+
+func (c *Client) settle(ctx context.Context, rules []shield.Rule) error {
 	_, said, err := c.call(ctx, PathOwed, EncodeRules(rules), maxMessage)
 	if err != nil {
 		return err
@@ -70,6 +96,9 @@ func (c *Client) settle(ctx context.Context, rules []shield.Rule) error {
 	epoch, ok := parseEpoch(said)
 	if !ok || epoch == 0 {
 		return ErrMalformed
+	}
+	if c.opts.Purges.Current() < epoch {
+		_ = c.catchUp(ctx) // for there may be no stream; if there is one, it brings them too
 	}
 	if err := c.opts.Purges.Await(ctx, epoch-1); err != nil {
 		return err

@@ -8,9 +8,8 @@ import (
 type counts struct {
 	fetches, retries, resumed, catchUps atomic.Uint64
 
-	up      atomic.Bool
-	rtt     atomic.Int64
-	handing atomic.Bool // rules are being handed over
+	up  atomic.Bool
+	rtt atomic.Int64
 }
 
 // Stats is how a node gets along with its shield.
