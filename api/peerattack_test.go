@@ -167,6 +167,18 @@ func TestPeerNonsense(t *testing.T) {
 	p.want("GET", "/", "", 200, "ok")
 }
 
+// A page that a browser on the same machine shows cannot purge.
+func TestPeerPages(t *testing.T) {
+	p := newPair(t, pairOptions{}, func(http.ResponseWriter, *http.Request) {})
+	before := p.log.Current()
+	for _, field := range []string{"Origin: http://evil.test", "Origin: null", "Sec-Fetch-Site: same-site"} {
+		got := p.raw(fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: 12\r\nConnection: close\r\n\r\n{\"all\":true}", peer.PathPurge, field))
+		if !strings.HasPrefix(got, "HTTP/1.1 403 ") || p.log.Current() != before {
+			t.Errorf("%s: %.60q", field, got)
+		}
+	}
+}
+
 // A node with a shield of its own is none.
 func TestPeerNotShield(t *testing.T) {
 	d := api.NewPeerDoor(api.PeerOptions{Table: table(t, ""), HasParent: true})

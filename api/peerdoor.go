@@ -89,7 +89,17 @@ func (d *PeerDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		})
 		return
 	}
+	if r.Header["Origin"] != nil || r.Header["Sec-Fetch-Site"] != nil {
+		d.refuse(w, refusePage)
+		return
+	}
 	d.mux.ServeHTTP(w, r)
+}
+
+// refusePage is for what a page in a browser sends to a listener without a secret.
+var refusePage = &fault{
+	status: 403, code: "foreign-origin", close: true,
+	message: "No page may talk to the listener for edges.", hint: "Use weir purge, or the admin API.",
 }
 
 // refuse answers with the fault that err stands for.
