@@ -28,16 +28,17 @@
 //
 // An entry, which is all variants of one key, begins in the young lane, a list in order of
 // arrival that is cut to 10 % of the budget when there is no room. What was used twice by then
-// moves to ristretto, the main store, and so does what gave way a short while ago and has come back; the rest gives way. What is kept has a list of its own, in which each use,
-// of three at most, is worth another round. Entries of twice the mean size need one use more for either, those of
-// four times two: for the same bytes many others could be held. A response that another tier held before has one
-// use to begin with. What is stored anew keeps its standing. This is S3-FIFO (Yang et al., SOSP 2023),
-// with sizes.
+// moves to ristretto, the main store, and so does what gave way a short while ago and has come
+// back; the rest gives way. What is kept has a list of its own, in which each use, of three at
+// most, is worth another round. Entries of twice the mean size need one use more for either,
+// those of four times two: for the same bytes many others could be held. A response that another
+// tier held before has one use to begin with. What is stored anew keeps its standing. This is
+// S3-FIFO (Yang et al., SOSP 2023), with sizes.
 //
 // The order is this package's own, and ristretto, which has room for all of it, is never
 // made to choose: its admission by frequency turns away new objects as long as the old ones
-// were used more often, and it evicts the least of five samples. It also stores late, while an entry in the young lane can be
-// seen at once.
+// were used more often, and it evicts the least of five samples. It also stores late, while an
+// entry in the young lane can be seen at once.
 //
 // Measured with bench/memory on two public traces, hit ratio in %, at 1, 5 and 20 % of the
 // trace's keys, of this, of an exact LRU list of as many bytes, and of W-TinyLFU (otter v2):
