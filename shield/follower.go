@@ -1,6 +1,11 @@
 package shield
 
-import "slices"
+import (
+	"slices"
+
+	"weir/keying"
+	"weir/rfc9111"
+)
 
 // NewFollower returns the purges of a node that follows the log of another: [Purges.Apply]
 // brings it what [Purges.Since] gave there. It knows of no purge until then.
@@ -63,6 +68,17 @@ func (o *own) owe(r Rule, limit int) Rule {
 		o.owed, o.lent = []Rule{r}, 0
 	}
 	return r
+}
+
+// disowns says whether a rule that the log does not have yet forbids resp under key: who
+// has the log may still use it.
+func (p *Purges) disowns(key keying.Key, resp *rfc9111.Response) bool {
+	if !p.follows {
+		return false
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.own.hard.concerns(key, resp, resp.Epoch)
 }
 
 // Owed returns the rules that this follower put into force by itself and that the log

@@ -181,6 +181,7 @@ type options struct {
 	noStore bool
 	real    bool // no scripted origin
 	log     shield.Log
+	purges  *shield.Purges // nil: those of log
 	shield  shield.Options
 }
 
@@ -197,8 +198,10 @@ func start(t testing.TB, o options) *setup {
 	}
 	s.table = compile(t, o.policy)
 	var err error
-	if s.purges, err = shield.NewPurges(o.log); err != nil {
-		t.Fatal(err)
+	if s.purges = o.purges; s.purges == nil {
+		if s.purges, err = shield.NewPurges(o.log); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if o.shield.Transport == nil && !o.real {
 		o.shield.Transport = func(*policy.Origin, policy.Upstream) http.RoundTripper { return s.origin }

@@ -73,10 +73,21 @@ func (s *Shield) goesUpAlone(req *policy.Request) bool {
 
 // askUp has the parent answer for one client. What it answers is not kept here.
 func (s *Shield) askUp(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
-	s.counts.asked.Add(1)
-	ans, err := s.opts.Parent.Fetch(ctx, req)
+	ans, err := s.fromParent(ctx, req)
 	if err == nil {
 		ans.Alone = true
+	}
+	return ans, err
+}
+
+// fromParent asks the parent once. What this node has made out of date while it could not
+// reach the parent, which therefore may still have it, is no answer.
+func (s *Shield) fromParent(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	s.counts.asked.Add(1)
+	ans, err := s.opts.Parent.Fetch(ctx, req)
+	if err == nil && ans.Decision.Shared() && s.purges.disowns(req.Keyed.Key, ans.Head) {
+		closeAnswer(ans)
+		return nil, fmt.Errorf("%w: it has not heard of what is out of date", ErrParent)
 	}
 	return ans, err
 }
@@ -96,8 +107,7 @@ func switches(req *policy.Request) bool { return req.Header.Get("Upgrade") != ""
 
 // flyUp asks the parent, and the origin when there is no parent and the policy allows it.
 func (s *Shield) flyUp(f *flight) {
-	s.counts.asked.Add(1)
-	ans, err := s.opts.Parent.Fetch(f.ctx, forParent(f))
+	ans, err := s.fromParent(f.ctx, forParent(f))
 	if s.fallsBack(f.req, err) {
 		s.fly(f)
 		return

@@ -260,3 +260,39 @@ func TestAnEpochFromAheadIsNotAnsweredFromTheStore(t *testing.T) {
 	}
 	s.wantOrigin(2)
 }
+
+// A write that went around the parent is not taken back by what the parent still has.
+func TestTheParentHasNotHeardOfAWrite(t *testing.T) {
+	link := &up{parent: start(t, options{})}
+	edge := start(t, options{noStore: true, purges: shield.NewFollower(), shield: shield.Options{Parent: link}})
+	edge.table.Fallback = true
+	edge.purges.Apply(link.parent.purges.Since(shield.LogID{}, 0))
+	link.parent.origin.answer(always(200, "old", "Cache-Control", cacheable))
+	edge.get("/a").want(t, "old", rfc9111.Miss, rfc9111.StatusOK)
+
+	link.cut.Store(true)
+	edge.origin.answer(always(204, ""))
+	if r := edge.get("POST /a"); r.status != 204 {
+		t.Fatalf("%+v", r)
+	}
+	link.cut.Store(false)
+	edge.origin.answer(always(200, "new", "Cache-Control", cacheable))
+	for _, fields := range [][]string{nil, {"Range", "bytes=0-0"}, {"Cache-Control", "only-if-cached"}} {
+		if r := edge.get("/a", fields...); r.body == "old" || r.body == "" && r.err == nil {
+			t.Errorf("%v: %+v", fields, r)
+		}
+	}
+	if r := edge.get("HEAD /a"); r.err != nil || r.decision.Use == rfc9111.Hit {
+		t.Errorf("HEAD: %+v", r)
+	}
+	edge.get("/b").want(t, "old", rfc9111.Miss, rfc9111.StatusOK)
+
+	// The parent hears of it, and so does the edge again.
+	if _, err := link.parent.purges.Add(edge.purges.Owed()...); err != nil {
+		t.Fatal(err)
+	}
+	edge.purges.Apply(link.parent.purges.Since(edge.purges.ID(), edge.purges.Current()))
+	edge.purges.Settled(1)
+	link.parent.origin.answer(always(200, "newer", "Cache-Control", cacheable))
+	edge.get("/a").want(t, "newer", rfc9111.Miss, rfc9111.StatusOK)
+}
