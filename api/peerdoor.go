@@ -198,7 +198,7 @@ func (d *PeerDoor) Purge(ctx context.Context, order shield.PurgeOrder) (shield.P
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.opts.PurgeWait)
 	defer cancel()
-	applied, pending := d.WaitApplied(ctx, report.Epoch)
+	applied, pending := d.WaitApplied(ctx, report)
 	report.Regions = append(report.Regions, applied...)
 	report.Pending = append(report.Pending, pending...)
 	return report, nil

@@ -74,7 +74,7 @@ func TestPeerPurgePending(t *testing.T) {
 	var seen []string
 	again := api.NewPeerDoor(api.PeerOptions{Table: p.tableNow, Purges: p.log, Seen: []string{"lhr"}, OnSeen: func(all []string) { seen = all }})
 	defer again.Close()
-	if _, pending := again.WaitApplied(expired(t), 1); !slices.Equal(pending, []string{"lhr"}) || seen != nil {
+	if _, pending := again.WaitApplied(expired(t), shield.PurgeReport{Epoch: 1}); !slices.Equal(pending, []string{"lhr"}) || seen != nil {
 		t.Errorf("pending %q, seen %q", pending, seen)
 	}
 }

@@ -135,18 +135,18 @@ func (s *regions) applied(epoch uint64) (done, pending []string, moved <-chan st
 	return done, pending, s.moved
 }
 
-// WaitApplied waits until all regions have applied the purges up to an epoch, or ctx ends.
+// WaitApplied waits until all regions have applied a durable purge, or ctx ends.
 // A region has when all its nodes have. One is pending when it, or a node of it, was
 // connected in the last ten minutes and is not now: a node that is cut off may still answer
 // clients. A node that was stopped is not waited for.
-func (d *PeerDoor) WaitApplied(ctx context.Context, epoch uint64) (applied []shield.RegionReport, pending []string) {
-	began, told := time.Now(), make(map[string]bool)
+func (d *PeerDoor) WaitApplied(ctx context.Context, purge shield.PurgeReport) (applied []shield.RegionReport, pending []string) {
+	told := make(map[string]bool)
 	for {
-		done, missing, moved := d.regions.applied(epoch)
+		done, missing, moved := d.regions.applied(purge.Epoch)
 		for _, region := range done {
 			if !told[region] {
 				told[region] = true
-				applied = append(applied, shield.RegionReport{Region: region, AppliedMs: time.Since(began).Milliseconds()})
+				applied = append(applied, shield.RegionReport{Region: region, AppliedMs: time.Since(purge.Durable).Milliseconds()})
 			}
 		}
 		missing = slices.DeleteFunc(missing, func(region string) bool { return told[region] })

@@ -119,8 +119,8 @@ func purgeFault(err error) error {
 		return badOrder(strings.TrimPrefix(err.Error(), shield.ErrOrder.Error()+": "), err)
 	case errors.Is(err, shield.ErrLog):
 		return &fault{
-			status: 503, code: "purge-not-durable", message: "The purge holds, but it could not be made durable.",
-			hint: "See to the disk of the shield and purge again: a restart may take back what was not durable.", cause: err,
+			status: 503, code: "purge-not-durable", message: "The purge holds at the shield alone, because it could not be made durable.",
+			hint: "See to the disk of the shield and purge again: edges have not heard of it, and a restart may take it back.", cause: err,
 		}
 	case errors.Is(err, shield.ErrParent):
 		return &fault{

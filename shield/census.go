@@ -2,6 +2,7 @@ package shield
 
 import (
 	"fmt"
+	"time"
 
 	"weir/keying"
 	"weir/policy"
@@ -52,6 +53,7 @@ func (s *Shield) Purge(t *policy.Table, o PurgeOrder) (PurgeReport, error) {
 	if report.Epoch, err = s.purges.Add(rules...); err != nil {
 		return report, err
 	}
+	report.Durable = time.Now()
 	matched, err := s.count(census, rules, before)
 	if err != nil {
 		s.report(err) // the purge holds all the same

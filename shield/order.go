@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"weir/keying"
 	"weir/policy"
@@ -32,6 +33,7 @@ type PurgeReport struct {
 	Matched *int64         `json:"matched,omitempty"` // stored objects that it names, where they were counted
 	Regions []RegionReport `json:"regions"`           // that apply it
 	Pending []string       `json:"pending"`           // regions that did not say so in time
+	Durable time.Time      `json:"-"`                 // when it was; zero of a dry run
 }
 
 // RegionReport is a region that applies a purge.
