@@ -1,0 +1,225 @@
+// Command hits measures what a hit costs: weir beside the other caches that are on
+// the PATH, in front of one origin, with one load generator (wrk), in turn.
+//
+//	go run ./bench/hits
+//	go run ./bench/hits -peers weir,nginx -bodies 1 -conns 64 -rounds 5 -for 3s
+//
+// How to read it: "us" is the server's CPU time for one request, user and system of all its
+// processes together, from /proc; the column behind it is weir's divided by this
+// server's. Each round measures each server once, so that a busy machine is busy for all of them;
+// the figures are medians of the rounds. p50, p99 and p99.9 are in milliseconds and are those of a
+// server that is asked as fast as it can answer. MiB is resident memory after the last round.
+// With -mix one request in a hundred is for a page that was never asked for.
+//
+// No server writes an access log. nginx keeps its files on /dev/shm if there is one. The request
+// head has 600 bytes, as a browser's with cookies.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type options struct {
+	peers   []string
+	bodies  []int // KiB
+	conns   []int
+	rounds  int
+	each    time.Duration
+	mix     bool
+	check   bool
+	profile string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	o, err := parse()
+	if err == nil {
+		err = run(ctx, o)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "hits:", err)
+		os.Exit(1)
+	}
+}
+
+func parse() (o options, err error) {
+	peers := flag.String("peers", "weir,nginx,haproxy,varnish", "which servers, of those on the PATH")
+	bodies := flag.String("bodies", "1,16,256", "KiB of the bodies")
+	conns := flag.String("conns", "1,64,1000", "how many connections")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured")
+	flag.DurationVar(&o.each, "for", 3*time.Second, "how long each time")
+	flag.BoolVar(&o.mix, "mix", true, "measure 99 hits to one miss too")
+	flag.BoolVar(&o.check, "check", false, "end with status 1 unless weir's CPU time at 1 KiB and 64 connections is within its bounds")
+	flag.StringVar(&o.profile, "weir", "", "a weir binary to measure instead of one that is built")
+	flag.Parse()
+	o.peers = strings.Split(*peers, ",")
+	if o.bodies, err = numbers(*bodies); err == nil {
+		o.conns, err = numbers(*conns)
+	}
+	return o, err
+}
+
+func numbers(list string) (out []int, err error) {
+	for _, field := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(field)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a list of numbers", list)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+// scene is one table: a body, a number of connections, and perhaps misses.
+type scene struct {
+	body, conns int
+	mix         bool
+}
+
+func (s scene) String() string {
+	name := fmt.Sprintf("%d KiB, %d connections", s.body, s.conns)
+	if s.mix {
+		name += ", 1 % misses"
+	}
+	return name
+}
+
+func run(ctx context.Context, o options) error {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return errors.New("wrk is not on the PATH")
+	}
+	dir, err := os.MkdirTemp(tempDir(), "weir-hits-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // some servers read as another user
+		return err
+	}
+	origin, err := startOrigin(ctx)
+	if err != nil {
+		return err
+	}
+	defer origin.close()
+	servers, err := startAll(ctx, o, dir, origin.addr)
+	defer func() {
+		for _, s := range servers {
+			s.stop()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	load := loader{dir: dir, each: o.each}
+	broken := false
+	for _, sc := range scenes(o) {
+		results, err := measure(ctx, load, servers, sc, o.rounds)
+		if err != nil {
+			return err
+		}
+		broken = show(sc, results) || broken
+	}
+	if broken && o.check {
+		return errors.New("a bound does not hold")
+	}
+	return nil
+}
+
+func scenes(o options) (out []scene) {
+	for _, body := range o.bodies {
+		for _, conns := range o.conns {
+			out = append(out, scene{body, conns, false})
+		}
+	}
+	if o.mix {
+		out = append(out, scene{1, 64, true})
+	}
+	return out
+}
+
+// result is what was measured of one server in one scene.
+type result struct {
+	server *server
+	runs   []sample
+	memory int64
+}
+
+// sample is one run.
+type sample struct {
+	rate          float64 // requests a second
+	cpu           float64 // microseconds for each
+	p50, p99, p3n float64 // milliseconds
+}
+
+func measure(ctx context.Context, load loader, servers []*server, sc scene, rounds int) ([]*result, error) {
+	results := make([]*result, len(servers))
+	for i, s := range servers {
+		results[i] = &result{server: s}
+		if err := warm(ctx, s, sc); err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	for range rounds {
+		for _, r := range results {
+			one, err := load.run(ctx, r.server, sc)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", r.server.name, err)
+			}
+			r.runs = append(r.runs, one)
+		}
+	}
+	for _, r := range results {
+		r.memory = memoryOf(r.server.pids())
+	}
+	return results, nil
+}
+
+// bounds are what weir's CPU time for a hit of 1 KiB over 64 connections may be, as a share of another's.
+var bounds = map[string]float64{"nginx": 0.8, "haproxy": 0.9, "varnish": 0.45}
+
+// show prints a scene's table and says whether a bound is broken.
+func show(sc scene, results []*result) (broken bool) {
+	fmt.Printf("%s\n%-9s %10s %8s %7s %8s %8s %8s %7s\n", sc, "", "requests/s", "us", "weir's", "p50", "p99", "p99.9", "MiB")
+	own := 0.0
+	for _, r := range results {
+		if r.server.name == "weir" {
+			own = r.median(func(s sample) float64 { return s.cpu })
+		}
+	}
+	for _, r := range results {
+		cpu := r.median(func(s sample) float64 { return s.cpu })
+		note := ""
+		if bound, ok := bounds[r.server.name]; ok && own > 0 && sc == (scene{1, 64, false}) {
+			note = fmt.Sprintf("  bound %.2f", bound)
+			if own/cpu > bound {
+				note, broken = note+" BROKEN", true
+			}
+		}
+		fmt.Printf("%-9s %10.0f %8.2f %7.2f %8.3f %8.3f %8.3f %7.1f%s\n", r.server.name,
+			r.median(func(s sample) float64 { return s.rate }), cpu, own/cpu,
+			r.median(func(s sample) float64 { return s.p50 }), r.median(func(s sample) float64 { return s.p99 }),
+			r.median(func(s sample) float64 { return s.p3n }), float64(r.memory)/(1<<20), note)
+	}
+	fmt.Println()
+	return broken
+}
+
+func (r *result) median(of func(sample) float64) float64 {
+	values := make([]float64, 0, len(r.runs))
+	for _, s := range r.runs {
+		values = append(values, of(s))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
