@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,13 @@ type GuardOptions struct {
 	// HalfClose is how long a client that has closed its side while it waits for an answer
 	// is taken for one that still reads, default 2 s. One that left cannot be told from it.
 	HalfClose time.Duration
+
+	// Hits answers what it can before the server sees it; nil: the server sees everything.
+	// The answers are written like the server's, within WriteTimeout of the Hits' door, and
+	// a connection that got one has Idle until its next request, default 60 s; give
+	// http.Server.IdleTimeout the same value.
+	Hits *Hits
+	Idle time.Duration
 
 	// Region names the edge in the Cache-Status of refusals, default "local".
 	Region string
@@ -46,8 +54,9 @@ func Guard(ln net.Listener, opts GuardOptions) net.Listener {
 	orDefault(&opts.HeadTimeout, 5*time.Second)
 	orDefault(&opts.Linger, time.Second)
 	orDefault(&opts.HalfClose, 2*time.Second)
+	orDefault(&opts.Idle, 60*time.Second)
 	orDefault(&opts.Region, "local")
-	return &guardListener{ln, &opts}
+	return &guardListener{Listener: ln, opts: &opts}
 }
 
 func orDefault[T comparable](v *T, value T) {
@@ -59,7 +68,14 @@ func orDefault[T comparable](v *T, value T) {
 
 type guardListener struct {
 	net.Listener
-	opts *GuardOptions
+	opts   *GuardOptions
+	closed atomic.Bool
+}
+
+// Close ends the hits, too: the server is about to stop, and knows best how.
+func (l *guardListener) Close() error {
+	l.closed.Store(true)
+	return l.Listener.Close()
 }
 
 func (l *guardListener) Accept() (net.Conn, error) {
@@ -67,7 +83,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &guardConn{Conn: inner, opts: l.opts}
+	conn := &guardConn{Conn: inner, opts: l.opts, ending: &l.closed}
 	if inner, ok := inner.(*tls.Conn); ok {
 		conn.secure = true
 		return &guardTLSConn{conn, inner}, nil

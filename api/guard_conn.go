@@ -42,6 +42,10 @@ type guardConn struct {
 
 	hijacked atomic.Bool
 	half     halfClose
+
+	ending *atomic.Bool // the listener is closed
+	bodied bool         // a request had a body
+	hits   hitConn
 }
 
 // phase is what the next byte that the client sends belongs to.
@@ -148,12 +152,22 @@ func (c *guardConn) readHead(p []byte) (int, error) {
 				return 0, c.refuse(no)
 			}
 			if size > 0 {
-				return c.accept(&h, size, buf[:n], p)
+				answered, err := c.answerHit(&h, size)
+				if err != nil {
+					return 0, c.fail(err)
+				}
+				if !answered {
+					return c.accept(&h, size, buf[:n], p)
+				}
+				n = copy(buf, buf[size:n])
+				timed, parse = false, n > 0
+				continue
 			}
 		}
 		if n > 0 && !timed {
 			// net/http starts its own timer only once this Read has returned.
 			timed = true
+			c.hits.idle = time.Time{}
 			if err := c.SetReadDeadline(time.Now().Add(c.opts.HeadTimeout)); err != nil {
 				return 0, c.fail(err)
 			}
@@ -181,6 +195,8 @@ func (c *guardConn) accept(h *head, size int, buf, p []byte) (int, error) {
 		return 0, c.refuse(refuseAuthority)
 	}
 	c.later = true
+	c.bodied = c.bodied || h.chunked || h.length > 0
+	c.hits.idle, c.hits.extended = time.Time{}, time.Time{} // deadlines are the server's again
 	c.left, c.chunks = h.length, nil
 	switch {
 	case h.chunked:

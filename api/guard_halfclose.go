@@ -57,8 +57,15 @@ func (c *guardConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Close ends a wait too.
+// Close ends a wait too. A hit that is being sent is sent to its end, unless Close is called again.
 func (c *guardConn) Close() error {
+	if c.closeLater() {
+		return nil
+	}
+	return c.close()
+}
+
+func (c *guardConn) close() error {
 	c.half.mu.Lock()
 	c.half.closed = true
 	c.half.wakeLocked()

@@ -20,6 +20,8 @@ type head struct {
 	skip    int   // bytes of an empty line before the request line, not to be passed on
 	length  int64 // of the body in bytes, 0 without one; meaningless when chunked
 	chunked bool
+
+	glance glance
 }
 
 // parseHead parses the request head at the start of buf under a grammar
@@ -193,6 +195,7 @@ func (h *head) field(line []byte, seen *seenFields) *fault {
 	if no != nil {
 		return no
 	}
+	h.glance.field(name, value)
 	switch len(name) {
 	case len("Trailer"):
 		if equalFold(name, "trailer") && !validTrailer(value) {

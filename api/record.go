@@ -64,14 +64,20 @@ func newAccessLog(log *zap.Logger) accessLog {
 }
 
 func (l accessLog) write(r *Record) {
-	log, level := l.sampled, zapcore.InfoLevel
+	if entry := l.check(r); entry != nil {
+		r.writeTo(entry)
+	}
+}
+
+// check returns the entry to write r to, nil if there shall be none.
+func (l accessLog) check(r *Record) *zapcore.CheckedEntry {
 	if r.failed() {
-		log, level = l.all, zapcore.WarnLevel
+		return l.all.Check(zapcore.WarnLevel, "request")
 	}
-	entry := log.Check(level, "request")
-	if entry == nil {
-		return
-	}
+	return l.sampled.Check(zapcore.InfoLevel, "request")
+}
+
+func (r *Record) writeTo(entry *zapcore.CheckedEntry) {
 	fields := make([]zap.Field, 0, 18)
 	fields = append(fields,
 		zap.Int("status", r.Status),

@@ -127,13 +127,21 @@ func bodyLength(ans *rfc9111.Answer) int64 {
 // head writes the response head except for its status.
 func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	h := x.w.Header()
+	out.head(h, req, ans, x.door.opts.Now())
+	x.tell(h, &ans.Decision)
+	if x.sticky != nil {
+		h.Add("Set-Cookie", x.sticky.String())
+	}
+}
+
+// head writes into h what is the same for all who ask a node at one time.
+func (out *outcome) head(h http.Header, req *policy.Request, ans *rfc9111.Answer, now time.Time) {
 	for name, values := range ans.Head.Header {
 		h[name] = slices.Clip(values) // an Add to h must not reach into the answer
 	}
 	for _, name := range hopByHop {
 		delete(h, name)
 	}
-	now := x.door.opts.Now()
 	setAge(h, ans, now)
 	if h.Get("Date") == "" { // RFC 9110 6.6.1
 		h.Set("Date", dateOf(ans.Head, now).UTC().Format(http.TimeFormat))
@@ -153,10 +161,6 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	}
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // or net/http would guess one
-	}
-	x.tell(h, &ans.Decision)
-	if x.sticky != nil {
-		h.Add("Set-Cookie", x.sticky.String())
 	}
 }
 

@@ -76,7 +76,11 @@ func (s *Search) sort(params []string) {
 }
 
 func (t *target) append(b []byte) []byte {
-	b = append(b, t.path...)
+	return t.appendQuery(append(b, t.path...))
+}
+
+// appendQuery appends what follows the path.
+func (t *target) appendQuery(b []byte) []byte {
 	if !t.query {
 		return b
 	}

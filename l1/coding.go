@@ -2,6 +2,7 @@ package l1
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"weir/rfc9111"
 )
@@ -51,6 +52,8 @@ type form struct {
 	head *rfc9111.Response
 	body []byte
 	cost int64
+
+	wire atomic.Pointer[ReadyHead] // of head; nil until somebody made one
 }
 
 // What a form can be besides a body. None of them has a cost.

@@ -37,6 +37,8 @@ type object struct {
 	used  atomic.Int64  // time of last use in ns; kept only when there are several variants
 	forms [codings]atomic.Pointer[form]
 
+	head atomic.Pointer[ReadyHead] // of resp; nil until somebody made one
+
 	soft atomic.Pointer[rfc9111.Response] // resp since a soft purge was seen, for its terms alone; nil before
 }
 
@@ -76,7 +78,7 @@ func headCost(resp *rfc9111.Response) int64 {
 	for len(resp.Header) > slots || slots > 8 && len(resp.Header) > slots/8*7 {
 		slots *= 2
 	}
-	cost := int64(len(resp.Selection)) + mapOverhead + int64(slots)*slotOverhead
+	cost := readyCost(resp) + int64(len(resp.Selection)) + mapOverhead + int64(slots)*slotOverhead
 	for name, values := range resp.Header {
 		cost += int64(len(name))
 		for _, value := range values {

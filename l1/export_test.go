@@ -2,12 +2,10 @@ package l1
 
 import (
 	"io"
-
-	"weir/keying"
 )
 
 // CollideHashes gives every key the same hash from now on.
-func (t *Tier) CollideHashes() { t.hash = func(keying.Key) uint64 { return 7 } }
+func (t *Tier) CollideHashes() { t.hash = func(string) uint64 { return 7 } }
 
 // YoungBytes is how much there is for new entries when memory is full.
 func (t *Tier) YoungBytes() int64 { return t.store.max * youngShare / 100 }

@@ -23,7 +23,7 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 	}
 	o := newObject(resp, body)
 	o.used.Store(t.opts.Now().UnixNano())
-	e := &entry{hash: t.hash(key), key: key}
+	e := &entry{hash: t.hash(key.Bytes()), key: key}
 	if o.used.Load()-resp.ResponseTime.UnixNano() > int64(promotedAfter) {
 		e.uses.Store(1)
 	}
@@ -67,7 +67,7 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 func (t *Tier) Dropped(key keying.Key, selection rfc9111.Selection) {
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
-	old := t.store.peekLocked(t.hash(key))
+	old := t.store.peekLocked(t.hash(key.Bytes()))
 	if old == nil || old.key.Bytes() != key.Bytes() || selected(old.variants, selection) == nil {
 		return
 	}

@@ -204,7 +204,7 @@ func (t *Tier) want(req *policy.Request) {
 	if as == identity || !req.Plan.Compress {
 		return
 	}
-	hash := t.hash(req.Keyed.Key)
+	hash := t.hash(req.Keyed.Key.Bytes())
 	slot := &t.wanted[hash%uint64(len(t.wanted))]
 	bits := uint64(1) << as
 	if old := slot.Load(); old&^codingBits == hash&^codingBits {

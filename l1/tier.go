@@ -92,7 +92,7 @@ type Tier struct {
 	epochs Epochs
 	opts   Options
 
-	hash       func(keying.Key) uint64 // what entries are found by
+	hash       func(key string) uint64 // what entries are found by
 	generation atomic.Uint64           // entries of another one are not answered from
 	store      *store
 	coder      *coder
@@ -112,7 +112,7 @@ func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
 	t.moments.max = opts.DecoderRoom / 4
 	t.streams.max = opts.DecoderRoom - t.moments.max
 	seed := maphash.MakeSeed() // because clients choose keys
-	t.hash = func(key keying.Key) uint64 { return maphash.Comparable(seed, key.Digest()) }
+	t.hash = func(key string) uint64 { return maphash.String(seed, key) }
 	var err error
 	if t.store, err = newStore(opts.MaxBytes, &t.counts); err != nil {
 		return nil, err
@@ -215,7 +215,7 @@ func (t *Tier) find(ctx context.Context, req *policy.Request, now time.Time) (he
 
 // lookup returns the newest variant that req selects.
 func (t *Tier) lookup(req *policy.Request, now time.Time) held {
-	e := t.store.get(t.hash(req.Keyed.Key))
+	e := t.store.get(t.hash(req.Keyed.Key.Bytes()))
 	if e == nil || e.key.Bytes() != req.Keyed.Key.Bytes() || !t.current(e) {
 		return held{}
 	}

@@ -71,8 +71,10 @@ func serverURL(s string) string { return strings.ToLower(strings.TrimSuffix(s, "
 // plan compiles the settings of a route, defaults already under them.
 func (c *compiler) plan(name string, n *node) *Plan {
 	edge := n.get("edge")
+	c.plans++
 	p := &Plan{
 		Route:                 name,
+		Number:                c.plans,
 		Table:                 c.table,
 		Edge:                  !edge.isFalse(),
 		Key:                   memoized(c.keys, n.get("key"), c.key),

@@ -15,6 +15,7 @@ type compiler struct {
 	root   *node
 	origin map[string]*node // by name, those with mistakes included
 	used   map[string]bool  // origins that something names
+	plans  int              // how many there are
 	lost   bool             // requests that no route matches have no origin
 
 	// What was made of nodes that routes share.

@@ -13,6 +13,8 @@ type Plan struct {
 	Route string // name, or "defaults" when no route matched
 	Table *Table // the table it belongs to
 
+	Number int // within the table, from 1 on
+
 	Origin string // name in Table.Origins; with a split test, that of its first destination
 	Split  *Split // nil without a split test
 	Edge   bool   // false for "edge": false

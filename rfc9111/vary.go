@@ -276,3 +276,9 @@ func zeroWeight(param string) bool {
 	value = trimOWS(value)
 	return value != "" && strings.Trim(value, "0.") == "" && value[0] == '0'
 }
+
+// Only says whether s is about the one field name, which is canonical.
+func (s Selection) Only(name string) bool {
+	own, n := s.record()
+	return n > 0 && n == len(s) && own == name
+}

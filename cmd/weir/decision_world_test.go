@@ -78,7 +78,7 @@ func (w *world) serve() {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = server.Serve(api.Guard(listener, api.GuardOptions{Region: "fra", Refused: w.node.door.Refused}))
+		_ = server.Serve(api.Guard(listener, api.GuardOptions{Region: "fra", Refused: w.node.door.Refused, Hits: w.node.hits}))
 	}()
 	w.t.Cleanup(func() {
 		w.beside.Wait()

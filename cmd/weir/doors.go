@@ -61,7 +61,7 @@ func (s *service) startDoors(d doors, n *node) (servers []*http.Server, err erro
 	}
 	if d.clients != nil {
 		server := api.NewServer(n.door, s.log)
-		guarded := api.Guard(api.Limit(d.clients, maxConnections()), api.GuardOptions{Region: s.Region, Refused: n.door.Refused})
+		guarded := api.Guard(api.Limit(d.clients, maxConnections()), api.GuardOptions{Region: s.Region, Refused: n.door.Refused, Hits: n.hits})
 		s.start("the client listener", server, guarded)
 		servers = append(servers, server)
 	}

@@ -37,6 +37,7 @@ type node struct {
 	parent *peer.Client  // of an edge, otherwise nil
 	memory *l1.Tier      // nil where no clients are served
 	door   *api.Door     // the same
+	hits   *api.Hits     // the same
 	peers  *api.PeerDoor // nil where no edges are served
 
 	following sync.WaitGroup // of the parent's log
@@ -147,6 +148,7 @@ func (n *node) openDoor(filled *lateListener) (err error) {
 	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
 		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Log: n.log, Disabled: n.disabled, Settling: n.live.Settling,
 	})
+	n.hits = api.NewHits(n.door, n.memory)
 	return nil
 }
 

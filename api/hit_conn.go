@@ -1,0 +1,195 @@
+package api
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// hitConn is what a connection keeps for its hits.
+type hitConn struct {
+	idle     time.Time // when the read deadline in force was set, if it was for a hit
+	extended time.Time // and the write deadline
+	state    atomic.Int32
+	pieces   [2][]byte
+	sending  net.Buffers // what is left of pieces
+}
+
+// What Close has to know of a connection.
+const (
+	hitNone    = iota // no hit is being sent
+	hitSending        // one is
+	hitLast           // one is, and its end closes the connection
+	hitClosed         // none will be
+)
+
+// answerHit answers the request of h, whose head has size bytes, if that can be done from memory.
+func (c *guardConn) answerHit(h *head, size int) (answered bool, err error) {
+	hits := c.opts.Hits
+	if hits == nil || c.bodied || c.ending.Load() {
+		return false, nil
+	}
+	x := hits.find(h, size, c.secure)
+	if x == nil {
+		return false, nil
+	}
+	defer x.free()
+	if !c.hits.state.CompareAndSwap(hitNone, hitSending) {
+		return false, net.ErrClosed
+	}
+	now := time.Now()
+	sent, err := x.send(c, now)
+	x.done(c, sent, err)
+	if !c.hits.state.CompareAndSwap(hitSending, hitNone) {
+		err = net.ErrClosed
+		hits.leave.left(c)
+		_ = c.close() // whoever asked for it has had an answer
+	}
+	if err != nil {
+		return false, err
+	}
+	c.later = true
+	return true, c.awaitNext(now)
+}
+
+// closeLater says whether a hit that is being sent will close the connection.
+func (c *guardConn) closeLater() bool {
+	if c.opts.Hits == nil {
+		return false
+	}
+	for {
+		switch state := c.hits.state.Load(); {
+		case state == hitSending:
+			c.opts.Hits.leave.add(c)
+			if c.hits.state.CompareAndSwap(hitSending, hitLast) {
+				return true
+			}
+			c.opts.Hits.leave.left(c)
+		case state == hitNone && !c.hits.state.CompareAndSwap(hitNone, hitClosed):
+		default:
+			return false
+		}
+	}
+}
+
+// awaitNext gives the client its time for the next request. A deadline costs a timer, so one is
+// kept while most of it is left.
+func (c *guardConn) awaitNext(now time.Time) error {
+	if now.Sub(c.hits.idle) < c.opts.Idle/8 {
+		return nil
+	}
+	c.hits.idle = now
+	return c.SetReadDeadline(now.Add(c.opts.Idle))
+}
+
+// extendWrite gives the client its time to take a piece.
+func (c *guardConn) extendWrite(now time.Time, allowed time.Duration) error {
+	if now.Sub(c.hits.extended) < allowed/8 {
+		return nil
+	}
+	c.hits.extended = now
+	return c.SetWriteDeadline(now.Add(allowed))
+}
+
+// maxCopied is how long a body is copied behind its head, so that one plain write sends both.
+const maxCopied = 16 << 10
+
+// send writes the answer, and returns how much of the body has gone.
+func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
+	allowed := x.hits.door.opts.WriteTimeout
+	if err := c.extendWrite(now, allowed); err != nil {
+		return 0, err
+	}
+	body := x.found.Body
+	if x.status == 304 || x.isHead() {
+		body = nil
+	}
+	if len(body) <= maxCopied {
+		head := len(x.out)
+		x.out = append(x.out, body...)
+		n, err := c.Conn.Write(x.out)
+		return int64(max(0, n-head)), err
+	}
+	first := body[:min(len(body), maxWrite)]
+	n, err := c.writeBoth(x.out, first)
+	sent = max(0, n-int64(len(x.out)))
+	for body = body[len(first):]; len(body) > 0 && err == nil; {
+		piece := body[:min(len(body), maxWrite)]
+		if err = c.extendWrite(time.Now(), allowed); err != nil {
+			break
+		}
+		var n int
+		n, err = c.Conn.Write(piece)
+		sent += int64(n)
+		body = body[len(piece):]
+	}
+	return sent, err
+}
+
+// writeBoth sends a and b, in one system call where the connection can.
+func (c *guardConn) writeBoth(a, b []byte) (int64, error) {
+	c.hits.pieces = [2][]byte{a, b}
+	c.hits.sending = c.hits.pieces[:]
+	defer func() { c.hits.pieces, c.hits.sending = [2][]byte{}, nil }()
+	if inner, ok := c.Conn.(interface {
+		writeBuffers(b *net.Buffers) (int64, error)
+	}); ok {
+		return inner.writeBuffers(&c.hits.sending)
+	}
+	return c.hits.sending.WriteTo(c.Conn)
+}
+
+// leaving are connections that were closed while a hit was being sent to them.
+type leaving struct {
+	mu    sync.Mutex
+	conns map[*guardConn]struct{}
+	empty chan struct{} // closed when conns is empty; nil when nobody waits
+}
+
+func (l *leaving) add(c *guardConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conns == nil {
+		l.conns = map[*guardConn]struct{}{}
+	}
+	l.conns[c] = struct{}{}
+}
+
+func (l *leaving) left(c *guardConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+	if len(l.conns) == 0 && l.empty != nil {
+		close(l.empty)
+		l.empty = nil
+	}
+}
+
+// Drain waits for the answers that are being sent on connections that a server has closed, which
+// http.Server.Shutdown does not. When ctx ends first they are cut off.
+func (hits *Hits) Drain(ctx context.Context) error {
+	l := &hits.leave
+	l.mu.Lock()
+	if len(l.conns) == 0 {
+		l.mu.Unlock()
+		return nil
+	}
+	if l.empty == nil {
+		l.empty = make(chan struct{})
+	}
+	empty := l.empty
+	l.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		_ = c.close() // its answer is cut off
+	}
+	return context.Cause(ctx)
+}
