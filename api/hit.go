@@ -13,10 +13,13 @@ import (
 	"weir/rfc9111"
 )
 
-// Memory is the tier that hits come from: [l1.Tier]. Hit finds what the door's tier would
-// answer with, fresh, or nothing, and neither waits nor allocates.
+// Memory is the tier that hits come from: [l1.Tier].
 type Memory interface {
+	// Hit finds what the door's tier would answer with, fresh, or nothing. It neither waits
+	// nor allocates, and is called concurrently.
 	Hit(ask *l1.Ask, found *l1.Found) bool
+	// CountHit is told of each answer that was made of what Hit found.
+	CountHit()
 }
 
 // Hits answers plain requests for fresh objects in memory on the connection itself, below
@@ -127,8 +130,6 @@ func suits(plan *policy.Plan, region string) bool {
 	switch {
 	case !plan.Edge, plan.Split != nil, plan.GraphQL, plan.NoVarySearch, !plan.Key.Plain(), pinnedElsewhere(plan, region):
 		return false
-	case plan.SetResponseHeaders["Age"] != "":
-		return false
 	}
 	return len(plan.RemoveRequestHeaders) == 0 || !slices.ContainsFunc(plan.RemoveRequestHeaders, func(name string) bool {
 		return name == "Accept-Encoding" || name == "If-None-Match"
@@ -174,6 +175,7 @@ func (x *hit) done(c *guardConn, sent int64, err error) {
 	if err != nil {
 		r.Aborted, r.Left, r.Err = true, true, err
 	}
+	x.hits.memory.CountHit()
 	d.counters.count(r)
 	if entry := d.log.check(r); entry != nil {
 		r.Client = withoutPort(c.RemoteAddr().String())

@@ -86,9 +86,11 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 		o.used.Store(ask.Now.UnixNano())
 	}
 	found.Key, found.TTL = e.key, o.resp.TTL(ask.Now)
-	t.counts.hits.Add(1)
 	return true
 }
+
+// CountHit counts an answer that was made of what Hit found.
+func (t *Tier) CountHit() { t.counts.hits.Add(1) }
 
 // plainly returns the variant that a request selects, if that is plain to see.
 func (t *Tier) plainly(e *entry, ask *Ask) *object {
