@@ -154,7 +154,7 @@ func (w *hitWorld) play(in string, piece int) []byte {
 	conn := &played{scripted: scripted{in: in, piece: piece}, closed: make(chan struct{})}
 	server := api.NewServer(w.door, nil)
 	server.ReadHeaderTimeout, server.IdleTimeout = 0, 0
-	ln := &onceThenClosed{conn: conn, closed: conn.closed}
+	ln := newOnceThenClosed(conn, conn.closed)
 	_ = server.Serve(api.Guard(ln, w.opts)) // ends with the connection
 	_ = server.Shutdown(context.Background())
 	return conn.out.Bytes()
@@ -183,10 +183,16 @@ func (c *played) Close() error {
 func (c *played) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (c *played) SetWriteDeadline(time.Time) error { return nil }
 
-// onceThenClosed accepts one connection, and ends when that does.
+// onceThenClosed accepts one connection, and ends when that does or when it is closed.
 type onceThenClosed struct {
 	conn   net.Conn
-	closed chan struct{}
+	closed chan struct{} // when the connection is
+	once   sync.Once
+	ended  chan struct{}
+}
+
+func newOnceThenClosed(conn net.Conn, closed chan struct{}) *onceThenClosed {
+	return &onceThenClosed{conn: conn, closed: closed, ended: make(chan struct{})}
 }
 
 func (l *onceThenClosed) Accept() (net.Conn, error) {
@@ -194,11 +200,18 @@ func (l *onceThenClosed) Accept() (net.Conn, error) {
 		l.conn = nil
 		return conn, nil
 	}
-	<-l.closed
+	select {
+	case <-l.closed:
+	case <-l.ended:
+	}
 	return nil, net.ErrClosed
 }
 
-func (l *onceThenClosed) Close() error   { return nil }
+func (l *onceThenClosed) Close() error {
+	l.once.Do(func() { close(l.ended) })
+	return nil
+}
+
 func (l *onceThenClosed) Addr() net.Addr { return &net.TCPAddr{} }
 
 // same plays bytes twice in two worlds, where the second time may be hits in one of them, and

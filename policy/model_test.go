@@ -235,6 +235,9 @@ func matchLikeModel(t rapid.TB, src []byte, table *policy.Table, r *policy.Match
 	if plan.Route != name || !slices.Equal(params, want) {
 		t.Fatalf("%s\n%+v\ngot %s %v, want %s %v", src, r, plan.Route, params, name, want)
 	}
+	if plain, ok := table.Plainly(r.Method, r.Host, r.Path); ok && (plain != plan || table.Ambiguous(r, plan)) {
+		t.Fatalf("%s\n%+v\nplainly %s, but got %s", src, r, plain.Route, plan.Route)
+	}
 	place := fmt.Sprintf("routes[%d]", slices.Index(table.Plans(), plan))
 	for _, w := range table.Warnings {
 		if w.Field == place {

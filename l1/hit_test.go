@@ -1,0 +1,151 @@
+package l1_test
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/keying"
+	"weir/l1"
+	"weir/policy"
+	"weir/rfc9111"
+)
+
+var compressing = &policy.Plan{Edge: true, Compress: true}
+
+// look asks for a hit. What it finds is what Fetch answers with.
+func (n *node) look(target, acceptEncoding string) bool {
+	n.t.Helper()
+	k := keyed(n.t, target, acceptEncoding)
+	ask := l1.Ask{
+		Key: k.Key.Bytes(), Plan: compressing, Accepts: k.Accepts, Now: n.clock.Now(),
+		Header: http.Header{"Accept-Encoding": {keying.AllCodings}},
+	}
+	var found l1.Found
+	if !n.Hit(&ask, &found) {
+		return false
+	}
+	var fields []string
+	if acceptEncoding != "" {
+		fields = []string{"Accept-Encoding", acceptEncoding}
+	}
+	ans := n.get(request(n.t, target, fields...))
+	d := ans.Decision
+	if d.Use != rfc9111.Hit || d.TTL != found.TTL || d.Detail != "" || ans.Head != found.Head || string(ans.Bytes) != string(found.Body) ||
+		ans.Varied != found.Varied || found.Key != k.Key || found.Ready == nil {
+		n.t.Errorf("%s, %q: found %+v, but Fetch answers %+v", target, acceptEncoding, found, ans)
+	}
+	return true
+}
+
+func TestHit(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		edit func(r *rfc9111.Response)
+		then func(n *node)
+		want bool
+	}{
+		{name: "fresh", want: true},
+		{name: "of those who vary by coding", edit: varyOn(t, "Accept-Encoding", keying.AllCodings), want: true},
+		{name: "that varies by coding, for others", edit: varyOn(t, "Accept-Encoding", "br")},
+		{name: "that varies otherwise", edit: varyOn(t, "X", "1")},
+		{name: "always validated", edit: func(r *rfc9111.Response) { r.Terms.NoCache = true }},
+		{name: "a part", edit: func(r *rfc9111.Response) { r.Parts = &rfc9111.Parts{Size: 10} }},
+		{name: "in a coding of its own", edit: with("Content-Encoding", "compress")},
+		{name: "to be decoded", edit: with("Content-Encoding", "br")},
+		{name: "on its last second", then: func(n *node) { n.clock.advance(time.Minute - 1) }, want: true},
+		{name: "stale", then: func(n *node) { n.clock.advance(time.Minute) }},
+		{name: "not purged", then: func(n *node) { n.epochs.purge(nothing); n.get(request(n.t, "/a")) }, want: true},
+		{name: "not yet known not to be purged", then: func(n *node) { n.epochs.purge(nothing) }},
+		{name: "purged", then: func(n *node) { n.epochs.purge(everything) }},
+		{name: "purged softly", then: func(n *node) { n.epochs.soften(everything) }},
+		{name: "purged softly, seen", then: func(n *node) { n.epochs.soften(everything); n.get(request(n.t, "/a")) }},
+		{name: "cleared", then: func(n *node) { n.Clear() }},
+		{name: "young enough for the blind", then: func(n *node) { n.epochs.sight = blindSince(start) }},
+		{name: "told of", then: func(n *node) {
+			n.epochs.sight = func(time.Time, uint64) l1.Sight { return l1.Sight{Told: "partition"} }
+		}},
+		{name: "purged while it is looked at", then: func(n *node) {
+			n.epochs.sight = func(time.Time, uint64) l1.Sight { n.epochs.purge(nothing); return l1.Sight{} }
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := newNode(t, l1.Options{})
+			n.fill("/a", "hello", c.edit)
+			if c.then != nil {
+				c.then(n)
+			}
+			before := n.Stats()
+			if got := n.look("/a", ""); got != c.want {
+				t.Errorf("hit is %t, want %t", got, c.want)
+			}
+			if after := n.Stats(); !c.want && after != before {
+				t.Errorf("counted: %+v", after)
+			}
+			if n.look("/b", "") || n.look("/a?", "") {
+				t.Error("a hit of another key")
+			}
+		})
+	}
+}
+
+func TestHitNeverComparesHashesAlone(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.CollideHashes()
+	n.fill("/a", "hello", nil)
+	if !n.look("/a", "") || n.look("/b", "") {
+		t.Error("not what is held")
+	}
+}
+
+// The request that is answered with a form that is still to be made has it made.
+func TestHitsOfForms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, l1.Options{})
+		n.fill("/a", text(8<<10), contentType("text/html"))
+		if !n.look("/a", "") || !n.look("/a", "identity, br;q=0.5") {
+			t.Error("no hit where plain content is wanted")
+		}
+		if n.look("/a", "gzip, br") {
+			t.Error("a hit before there is a coded form")
+		}
+		n.get(request(t, "/a", "Accept-Encoding", "gzip, br"))
+		synctest.Wait()
+		if !n.look("/a", "gzip, br") {
+			t.Error("no hit when there is one")
+		}
+		if n.look("/a", "gzip") {
+			t.Error("a hit of a form in another coding")
+		}
+	})
+}
+
+func TestHitsThatAreCoded(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.fill("/a", "coded", func(r *rfc9111.Response) {
+		r.Header.Set("Content-Encoding", "br")
+		r.Header.Set("Content-Type", "text/css")
+	})
+	if !n.look("/a", "br") || n.look("/a", "gzip") {
+		t.Error("not the clients that take br")
+	}
+}
+
+func TestHitDoesNotAllocate(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.fill("/a", "hello", varyOn(t, "Accept-Encoding", keying.AllCodings))
+	k := keyed(t, "/a", "br")
+	ask := l1.Ask{
+		Key: k.Key.Bytes(), Plan: compressing, Accepts: k.Accepts, Now: n.clock.Now(),
+		Header: http.Header{"Accept-Encoding": {keying.AllCodings}},
+	}
+	var found l1.Found
+	if allocated := testing.AllocsPerRun(1000, func() {
+		if !n.Hit(&ask, &found) {
+			t.Error("no hit")
+		}
+	}); allocated != 0 {
+		t.Errorf("%v allocations", allocated)
+	}
+}
