@@ -53,9 +53,9 @@ func TestHitsDoNotAllocate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "HEAD" {
-				w.play(get("/", browser...), 1<<20)
+				w.warm(get("/", browser...))
 			}
-			w.play(in, 1<<20)
+			w.warm(in)
 			p := make([]byte, 4096)
 			read := func(requests int) float64 {
 				before, runs := w.hits.Load(), int64(0)
@@ -73,7 +73,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 				return allocated
 			}
 			// The memory tier's store has a new list of uses for every 64.
-			if one, many := read(1), read(501); many > one+500/64 {
+			if one, many := read(1), read(501); many > one+500/64 && !forgetful {
 				t.Errorf("%v allocations with one hit on a connection, %v with 501", one, many)
 			}
 		})
@@ -84,7 +84,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 func BenchmarkConnectionHit(b *testing.B) {
 	w := newHitWorld(b, true)
 	in := get("/products/42?page=3", browser...)
-	w.play(in, 1<<20)
+	w.warm(in)
 	conn := &endless{request: []byte(in)}
 	guarded, err := api.Guard(once{conn}, w.opts).Accept()
 	if err != nil {

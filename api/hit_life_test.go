@@ -26,8 +26,8 @@ type livingHits struct {
 func liveHits(t *testing.T) *livingHits {
 	t.Helper()
 	l := &livingHits{hitWorld: newHitWorld(t, true)}
-	l.play(get("/long"), 1<<20)
-	l.play(get("/"), 1<<20)
+	l.warm(get("/long"))
+	l.warm(get("/"))
 	inner, client := net.Pipe()
 	l.client, l.r = client, bufio.NewReader(client)
 	l.server = api.NewServer(l.door, nil)
@@ -186,7 +186,7 @@ func TestShutdownCutsAHitOffInTheEnd(t *testing.T) {
 func TestHitsEndWithTheListener(t *testing.T) {
 	addr := ""
 	w := newHitWorld(t, true)
-	w.play(get("/"), 1<<20)
+	w.warm(get("/"))
 	server := api.NewServer(w.door, nil)
 	ln := &lateClose{listen(t)}
 	guarded := api.Guard(ln, w.opts)

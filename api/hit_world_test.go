@@ -149,6 +149,12 @@ func originSays(req *policy.Request) (*rfc9111.Response, []byte) {
 	return r, []byte(body)
 }
 
+// warm makes what is asked for a hit.
+func (w *hitWorld) warm(in string) {
+	w.play(in, 1<<20)
+	w.play(in, 1<<20)
+}
+
 // play sends bytes, a piece at a time, on a connection of its own, and returns all that comes back.
 func (w *hitWorld) play(in string, piece int) []byte {
 	conn := &played{scripted: scripted{in: in, piece: piece}, closed: make(chan struct{})}
@@ -214,17 +220,17 @@ func (l *onceThenClosed) Close() error {
 
 func (l *onceThenClosed) Addr() net.Addr { return &net.TCPAddr{} }
 
-// same plays bytes twice in two worlds, where the second time may be hits in one of them, and
-// wants the same answers. It returns those of the second time, and how many were hits.
+// same plays bytes in two worlds until they may be hits in one of them, and wants the same
+// answers: first they are fetched, then looked at for purges. It returns the last ones, and how many were hits.
 func same(t testing.TB, fast, slow *hitWorld, in string, piece int) (out []byte, hits int64) {
 	t.Helper()
-	for range 2 {
+	for range 3 {
 		before := fast.hits.Load()
 		want := slow.play(in, piece)
 		out = fast.play(in, piece)
 		hits = fast.hits.Load() - before
 		if !bytes.Equal(out, want) {
-			t.Fatalf("%q (%d hits)\n got %q\nwant %q", in, hits, out, want)
+			t.Fatalf("%.900q (%d hits)\n got %.900q\nwant %.900q", in, hits, out, want)
 		}
 	}
 	return out, hits

@@ -73,6 +73,7 @@ func TestHit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			n := newNode(t, l1.Options{})
 			n.fill("/a", "hello", c.edit)
+			_, _ = n.Fetch(t.Context(), request(t, "/a"))
 			if c.then != nil {
 				c.then(n)
 			}
@@ -94,6 +95,10 @@ func TestHitNeverComparesHashesAlone(t *testing.T) {
 	n := newNode(t, l1.Options{})
 	n.CollideHashes()
 	n.fill("/a", "hello", nil)
+	if n.look("/a", "") {
+		t.Error("a hit that no purge was asked about")
+	}
+	n.get(request(t, "/a"))
 	if !n.look("/a", "") || n.look("/b", "") {
 		t.Error("not what is held")
 	}
@@ -104,6 +109,7 @@ func TestHitsOfForms(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t, l1.Options{})
 		n.fill("/a", text(8<<10), contentType("text/html"))
+		n.get(request(t, "/a"))
 		if !n.look("/a", "") || !n.look("/a", "identity, br;q=0.5") {
 			t.Error("no hit where plain content is wanted")
 		}
@@ -127,6 +133,7 @@ func TestHitsThatAreCoded(t *testing.T) {
 		r.Header.Set("Content-Encoding", "br")
 		r.Header.Set("Content-Type", "text/css")
 	})
+	n.get(request(t, "/a", "Accept-Encoding", "br"))
 	if !n.look("/a", "br") || n.look("/a", "gzip") {
 		t.Error("not the clients that take br")
 	}
@@ -135,6 +142,7 @@ func TestHitsThatAreCoded(t *testing.T) {
 func TestHitDoesNotAllocate(t *testing.T) {
 	n := newNode(t, l1.Options{})
 	n.fill("/a", "hello", varyOn(t, "Accept-Encoding", keying.AllCodings))
+	n.get(request(t, "/a"))
 	k := keyed(t, "/a", "br")
 	ask := l1.Ask{
 		Key: k.Key.Bytes(), Plan: compressing, Accepts: k.Accepts, Now: n.clock.Now(),
