@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net"
+	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -103,7 +106,7 @@ func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
 		return 0, err
 	}
 	body := x.found.Body
-	if x.status == 304 || x.isHead() {
+	if x.status == http.StatusNotModified || x.isHead() {
 		body = nil
 	}
 	if len(body) <= maxCopied {
@@ -112,33 +115,63 @@ func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
 		n, err := c.Conn.Write(x.out)
 		return int64(max(0, n-head)), err
 	}
-	first := body[:min(len(body), maxWrite)]
-	n, err := c.writeBoth(x.out, first)
-	sent = max(0, n-int64(len(x.out)))
-	for body = body[len(first):]; len(body) > 0 && err == nil; {
-		piece := body[:min(len(body), maxWrite)]
-		if err = c.extendWrite(time.Now(), allowed); err != nil {
-			break
-		}
-		var n int
-		n, err = c.Conn.Write(piece)
-		sent += int64(n)
-		body = body[len(piece):]
-	}
-	return sent, err
-}
-
-// writeBoth sends a and b, in one system call where the connection can.
-func (c *guardConn) writeBoth(a, b []byte) (int64, error) {
-	c.hits.pieces = [2][]byte{a, b}
+	c.hits.pieces = [2][]byte{x.out, body}
 	c.hits.sending = c.hits.pieces[:]
 	defer func() { c.hits.pieces, c.hits.sending = [2][]byte{}, nil }()
-	if inner, ok := c.Conn.(interface {
-		writeBuffers(b *net.Buffers) (int64, error)
-	}); ok {
-		return inner.writeBuffers(&c.hits.sending)
+	if vectored(c.Conn) {
+		sent, err = c.writeVector(allowed)
+	} else {
+		sent, err = c.writePieces(allowed)
 	}
-	return c.hits.sending.WriteTo(c.Conn)
+	return max(0, sent-int64(len(x.out))), err
+}
+
+// vectored says whether conn takes two pieces in one system call.
+func vectored(conn net.Conn) bool {
+	switch conn.(type) {
+	case *limitTCPConn, *net.TCPConn:
+		return true
+	}
+	return false
+}
+
+// writeVector sends what is to be sent at once, as long as the client takes maxWrite within each
+// deadline.
+func (c *guardConn) writeVector(allowed time.Duration) (sent int64, err error) {
+	for {
+		var n int64
+		if limited, ok := c.Conn.(*limitTCPConn); ok {
+			n, err = c.hits.sending.WriteTo(limited.Conn)
+		} else {
+			n, err = c.hits.sending.WriteTo(c.Conn)
+		}
+		sent += n
+		if n < maxWrite || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return sent, err
+		}
+		c.hits.extended = time.Time{}
+		if err := c.extendWrite(time.Now(), allowed); err != nil {
+			return sent, err
+		}
+	}
+}
+
+// writePieces does the same for connections that are of no use once a write was late, TLS above all.
+func (c *guardConn) writePieces(allowed time.Duration) (sent int64, err error) {
+	for _, rest := range c.hits.pieces {
+		for len(rest) > 0 {
+			if err := c.extendWrite(time.Now(), allowed); err != nil {
+				return sent, err
+			}
+			n, err := c.Conn.Write(rest[:min(len(rest), maxWrite)])
+			sent += int64(n)
+			if err != nil {
+				return sent, err
+			}
+			rest = rest[n:]
+		}
+	}
+	return sent, nil
 }
 
 // leaving are connections that were closed while a hit was being sent to them.

@@ -67,8 +67,6 @@ func (c *limitTCPConn) ReadFrom(r io.Reader) (int64, error) {
 	return c.Conn.(*net.TCPConn).ReadFrom(r)
 }
 
-func (c *limitTCPConn) writeBuffers(b *net.Buffers) (int64, error) { return b.WriteTo(c.Conn) }
-
 // reset closes a connection so that its client gets an error rather than an end.
 // Below TLS it does the same: nothing says there that the end was meant.
 func reset(conn net.Conn) {
