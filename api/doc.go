@@ -9,6 +9,17 @@
 //	render.go  the head towards the client; ranges.go, stream.go: the body
 //	record.go  counters, and a line in the access log
 //
+// Most requests never come that far. A [Guard] sees each head before net/http does, and [Hits]
+// answers plain requests for fresh objects in memory there, on the connection itself:
+//
+//	hit_head.go    what a head may say
+//	hit.go         route, key and object
+//	hit_render.go  the head of the answer, kept ready with the object
+//	hit_conn.go    writing it; deadlines, and the end of the connection
+//
+// Measured with bench/hits beside the same requests through net/http and the door, such a hit
+// takes a seventh of the CPU time: 11 instead of 78 us on a busy machine.
+//
 // What an edge asks the shield for comes through [PeerDoor] and the same admission, with
 // what the edge has decided about it; peerreply.go says how much of an answer the edge gets. What
 // is said on the way, and the edge's side of it, are package peer's. peerlog.go brings edges the purges, and
@@ -25,6 +36,10 @@
 //   - What is cached as a GraphQL query is one to everybody who reads it.
 //   - A body is sent whole, or the connection is aborted in a way that the client
 //     can see. Nothing is written into a connection after a failure.
+//   - What [Hits] answers, net/http and the door would have answered with the same bytes. It
+//     answers nothing that it would have to think about: any doubt, and net/http gets the
+//     request as it came. A new field that the door or a tier reads of a request is added to
+//     glance.field, or to the tests of what a route may need.
 //   - Every response says what happened to it, errors included, and no error may
 //     be stored by anybody downstream. An interim response, RFC 9110 15.2, says
 //     nothing: what happens is not decided yet.

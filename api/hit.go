@@ -18,6 +18,8 @@ type Memory interface {
 	// Hit finds what the door's tier would answer with, fresh, or nothing. It neither waits
 	// nor allocates, and is called concurrently.
 	Hit(ask *l1.Ask, found *l1.Found) bool
+	// Keep keeps a head for what Hit found, to be found with it, if there is room.
+	Keep(found *l1.Found, ready *l1.ReadyHead)
 	// CountHit is told of each answer that was made of what Hit found.
 	CountHit()
 }

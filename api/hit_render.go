@@ -12,14 +12,12 @@ import (
 
 // render puts the head of the answer into x.out, and the body behind it if it is short.
 func (x *hit) render() bool {
-	ready := x.found.Ready.Load()
+	ready := x.found.Ready
 	if ready == nil || ready.Plan != x.plan.Number || ready.Table != x.plan.Table.Version {
 		if ready = x.prepare(); ready == nil {
 			return false
 		}
-		if cap(ready.Bytes) <= l1.RoomFor(x.found.Head) {
-			x.found.Ready.Store(ready)
-		}
+		x.hits.memory.Keep(&x.found, ready)
 	}
 	b := append(x.out[:0], "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(x.status), 10)

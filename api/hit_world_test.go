@@ -70,6 +70,8 @@ func newHitWorld(t testing.TB, fast bool) *hitWorld {
 
 func (w *hitWorld) Hit(ask *l1.Ask, found *l1.Found) bool { return w.tier.Hit(ask, found) }
 
+func (w *hitWorld) Keep(found *l1.Found, ready *l1.ReadyHead) { w.tier.Keep(found, ready) }
+
 func (w *hitWorld) CountHit() {
 	w.hits.Add(1)
 	w.tier.CountHit()
@@ -151,8 +153,9 @@ func originSays(req *policy.Request) (*rfc9111.Response, []byte) {
 
 // warm makes what is asked for a hit.
 func (w *hitWorld) warm(in string) {
-	w.play(in, 1<<20)
-	w.play(in, 1<<20)
+	for range 3 { // fetched, looked at, and its head made
+		w.play(in, 1<<20)
+	}
 }
 
 // play sends bytes, a piece at a time, on a connection of its own, and returns all that comes back.

@@ -23,6 +23,11 @@
 //   - No client gets content in a coding that it does not accept as long as it can be
 //     decoded, and none gets decoded content that is not whole without an error.
 //   - Decoding is bounded in bytes, ratio and memory, whatever an origin sends.
+//   - [Tier.Hit] finds what Fetch would answer with, or nothing. It leaves to Fetch whatever is
+//     stale, may have been purged since it was last looked at, is still to be coded, or depends on
+//     more of a request than its key and the codings that it accepts.
+//
+// With an object that was hit a [ReadyHead] is kept, its head as it is sent. It counts in the budget.
 //
 // # How entries live
 //

@@ -78,7 +78,7 @@ func headCost(resp *rfc9111.Response) int64 {
 	for len(resp.Header) > slots || slots > 8 && len(resp.Header) > slots/8*7 {
 		slots *= 2
 	}
-	cost := readyCost(resp) + int64(len(resp.Selection)) + mapOverhead + int64(slots)*slotOverhead
+	cost := int64(len(resp.Selection)) + mapOverhead + int64(slots)*slotOverhead
 	for name, values := range resp.Header {
 		cost += int64(len(name))
 		for _, value := range values {
@@ -92,10 +92,10 @@ func headCost(resp *rfc9111.Response) int64 {
 }
 
 func (o *object) costNow() int64 {
-	cost := o.cost
+	cost := o.cost + o.head.Load().cost()
 	for i := range o.forms {
 		if f := o.forms[i].Load(); f != nil {
-			cost += f.cost
+			cost += f.cost + f.wire.Load().cost()
 		}
 	}
 	return cost

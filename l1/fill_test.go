@@ -104,7 +104,7 @@ func TestEveryFillIsSeenAtOnce(t *testing.T) {
 		burst(n, 0)
 	})
 	t.Run("at once", func(t *testing.T) {
-		n := newNode(t, l1.Options{MaxBytes: 18 << 20}) // all of them; not as young ones alone
+		n := newNode(t, l1.Options{MaxBytes: 12 << 20}) // all of them; not as young ones alone
 		var all sync.WaitGroup
 		for worker := range 4 {
 			all.Go(func() { burst(n, worker) })

@@ -29,10 +29,10 @@ type Found struct {
 	Body   []byte
 	Varied bool          // as in an [rfc9111.Answer]
 	TTL    time.Duration // what is left of its lifetime
+	Ready  *ReadyHead    // what was kept for it, nil for nothing
 
-	// Ready is where a head can be kept that was made for this object. What is kept may
-	// not be larger than [RoomFor] says.
-	Ready *atomic.Pointer[ReadyHead]
+	held held
+	slot *atomic.Pointer[ReadyHead]
 }
 
 // ReadyHead is the head of a response as it is sent, by one plan, from the end of its status line
@@ -45,18 +45,11 @@ type ReadyHead struct {
 	Ranges   bool // Accept-Ranges is this node's word, not the origin's
 }
 
-// Room for what a plan and this node add to a head: status line, what happened, Via.
-const readyRoom = 320
-
-// RoomFor is how long the Bytes of a ReadyHead for a response may be.
-func RoomFor(resp *rfc9111.Response) int {
-	size := readyRoom
-	for name, values := range resp.Header {
-		for _, value := range values {
-			size += len(name) + len(value) + len(": \r\n")
-		}
+func (r *ReadyHead) cost() int64 {
+	if r == nil {
+		return 0
 	}
-	return size
+	return int64(unsafe.Sizeof(*r)) + int64(cap(r.Bytes)+len(r.Table))
 }
 
 // noWait is the context of a look that must not ask anybody.
@@ -86,6 +79,7 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 		o.used.Store(ask.Now.UnixNano())
 	}
 	found.Key, found.TTL = e.key, o.resp.TTL(ask.Now)
+	found.Ready, found.held = found.slot.Load(), held{e, o}
 	return true
 }
 
@@ -108,7 +102,7 @@ func (t *Tier) plainly(e *entry, ask *Ask) *object {
 // ready gives the form of o that a client gets, unless it is still to be made or better
 // asked for by the request itself. See Tier.answer.
 func (o *object) ready(ask *Ask, found *Found) bool {
-	found.Head, found.Body, found.Ready = o.resp, o.body, &o.head
+	found.Head, found.Body, found.slot = o.resp, o.body, &o.head
 	found.Varied = o.recodable && ask.Plan.Compress
 	switch {
 	case o.resp.Parts != nil || o.coding == foreign:
@@ -124,12 +118,29 @@ func (o *object) ready(ask *Ask, found *Found) bool {
 	}
 	f := o.forms[as].Load()
 	if f.ready() {
-		found.Head, found.Body, found.Ready = f.head, f.body, &f.wire
+		found.Head, found.Body, found.slot = f.head, f.body, &f.wire
 	}
 	return f != nil || len(o.body) < minCodable
 }
 
-// readyCost is what the ready head of a response may come to hold.
-func readyCost(resp *rfc9111.Response) int64 {
-	return int64(unsafe.Sizeof(ReadyHead{})) + int64(RoomFor(resp))
+// Keep keeps a head that was made for what Hit found, beside it and within the budget. It does
+// not wait for others: what is not kept is made again.
+func (t *Tier) Keep(found *Found, ready *ReadyHead) {
+	if !t.store.mu.TryLock() {
+		return
+	}
+	defer t.store.mu.Unlock()
+	e := t.store.peekLocked(found.held.hash)
+	if e == nil || !e.has(found.held.object) {
+		return
+	}
+	with := &entry{hash: e.hash, generation: e.generation, key: e.key, variants: e.variants}
+	with.cost = e.cost + ready.cost() - found.slot.Load().cost()
+	switch {
+	case with.cost <= e.cost: // that of the head before, by another plan
+		found.slot.Store(ready)
+	case t.store.fits(with.cost):
+		found.slot.Store(ready)
+		t.store.replaceLocked(with)
+	}
 }

@@ -33,7 +33,7 @@ func (n *node) look(target, acceptEncoding string) bool {
 	ans := n.get(request(n.t, target, fields...))
 	d := ans.Decision
 	if d.Use != rfc9111.Hit || d.TTL != found.TTL || d.Detail != "" || ans.Head != found.Head || string(ans.Bytes) != string(found.Body) ||
-		ans.Varied != found.Varied || found.Key != k.Key || found.Ready == nil {
+		ans.Varied != found.Varied || found.Key != k.Key || found.Ready != nil {
 		n.t.Errorf("%s, %q: found %+v, but Fetch answers %+v", target, acceptEncoding, found, ans)
 	}
 	return true
@@ -155,5 +155,49 @@ func TestHitDoesNotAllocate(t *testing.T) {
 		}
 	}); allocated != 0 {
 		t.Errorf("%v allocations", allocated)
+	}
+}
+
+// A head that is kept is in the budget, and goes with what it was made for.
+func TestKeptHeadsAreInTheBudget(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.fill("/a", "hello", nil)
+	n.get(request(t, "/a"))
+	empty := n.Stats().Bytes
+	k := keyed(t, "/a", "")
+	ask := l1.Ask{Key: k.Key.Bytes(), Plan: compressing, Now: n.clock.Now()}
+	keep := func(size int) *l1.ReadyHead {
+		t.Helper()
+		var found l1.Found
+		if !n.Hit(&ask, &found) {
+			t.Fatal("no hit")
+		}
+		ready := &l1.ReadyHead{Bytes: make([]byte, size)}
+		n.Keep(&found, ready)
+		if !n.Hit(&ask, &found) || found.Ready != ready {
+			t.Fatalf("%d bytes are not kept", size)
+		}
+		return ready
+	}
+	for _, size := range []int{100, 1000, 1000, 3000} {
+		keep(size)
+		if more := n.Stats().Bytes - empty; more < int64(size) || more > int64(size)+100 {
+			t.Errorf("%d bytes more for a head of %d", more, size)
+		}
+	}
+	keep(10) // what it cost before stays counted
+	var found l1.Found
+	n.Hit(&ask, &found)
+	n.Keep(&found, &l1.ReadyHead{Bytes: make([]byte, 32<<20)})
+	if !n.Hit(&ask, &found) || len(found.Ready.Bytes) != 10 {
+		t.Error("more than the budget is kept")
+	}
+	n.fill("/a", "again", nil)
+	if bytes := n.Stats().Bytes; bytes != empty {
+		t.Errorf("%d bytes after a refresh, %d before", bytes, empty)
+	}
+	n.Keep(&found, &l1.ReadyHead{Bytes: make([]byte, 100)})
+	if bytes := n.Stats().Bytes; bytes != empty {
+		t.Errorf("a head is counted for what is gone: %d bytes", bytes)
 	}
 }
