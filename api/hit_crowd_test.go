@@ -198,8 +198,15 @@ func TestCrowd(t *testing.T) {
 		ln     net.Listener
 		client client
 	}{
-		{open, steady}, {open, steady}, {open, pipelining}, {open, halfClosing}, {open, slow}, {open, leaving},
-		{secure, encrypted(steady)}, {secure, encrypted(pipelining)}, {secure, encrypted(leaving)},
+		{open, steady},
+		{open, steady},
+		{open, pipelining},
+		{open, halfClosing},
+		{open, slow},
+		{open, leaving},
+		{secure, encrypted(steady)},
+		{secure, encrypted(pipelining)},
+		{secure, encrypted(leaving)},
 	} {
 		all.Go(func() {
 			for !c.ending.Load() {

@@ -49,7 +49,9 @@ func liveHits(t *testing.T) *livingHits {
 func (l *livingHits) ask(t *testing.T, in string) {
 	t.Helper()
 	send(t, l.client, in)
-	l.answer(t)
+	if _, err := l.answer(t); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (l *livingHits) answer(t *testing.T) (*http.Response, error) {
@@ -144,8 +146,8 @@ func TestShutdownLetsAHitFinish(t *testing.T) {
 			go func() { drained <- l.opts.Hits.Drain(t.Context()) }()
 			synctest.Wait()
 			select {
-			case <-drained:
-				t.Error("drained while a hit is being sent")
+			case err := <-drained:
+				t.Errorf("drained while a hit is being sent: %v", err)
 			default:
 			}
 			if resp, err := l.answer(t); err != nil || resp.StatusCode != 200 {
