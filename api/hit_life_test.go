@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"weir/api"
 )
@@ -254,5 +258,21 @@ func TestHitsAreCounted(t *testing.T) {
 	}
 	if got, want := fast.tier.Stats().Hits, slow.tier.Stats().Hits; got != want {
 		t.Errorf("the tier counts %d hits, want %d", got, want)
+	}
+}
+
+func TestHitsAreLogged(t *testing.T) {
+	quick, gotLines := observer.New(zap.InfoLevel)
+	usual, wantLines := observer.New(zap.InfoLevel)
+	fast, slow := newLoggedHitWorld(t, true, zap.New(quick)), newLoggedHitWorld(t, false, zap.New(usual))
+	same(t, fast, slow, get("/products/42?a", browser...)+head1("/products/42?a")+get("/products/42?a", `If-None-Match: "v1"`), 1<<20)
+	got, want := gotLines.All(), wantLines.All()
+	if len(got) != 9 || len(want) != 9 {
+		t.Fatalf("%d lines, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if g, w := got[i].ContextMap(), want[i].ContextMap(); got[i].Level != want[i].Level || !maps.Equal(g, w) {
+			t.Errorf("%v\nwant %v", g, w)
+		}
 	}
 }

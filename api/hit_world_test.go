@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"weir/api"
 	"weir/keying"
 	"weir/l1"
@@ -49,6 +51,11 @@ type hitWorld struct {
 
 func newHitWorld(t testing.TB, fast bool) *hitWorld {
 	t.Helper()
+	return newLoggedHitWorld(t, fast, nil)
+}
+
+func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger) *hitWorld {
+	t.Helper()
 	w := &hitWorld{opts: api.GuardOptions{Region: "fra", HalfClose: time.Minute, Linger: time.Nanosecond}}
 	clock := func() time.Time { return now }
 	tier, err := l1.New(below{w}, stillEpochs{}, l1.Options{MaxBytes: 64 << 20, Now: clock})
@@ -58,7 +65,7 @@ func newHitWorld(t testing.TB, fast bool) *hitWorld {
 	t.Cleanup(tier.Close)
 	w.tier = tier
 	w.door = api.NewDoor(tier, table(t, hitRoutes), api.DoorOptions{
-		Region: "fra", Now: clock, Pick: func(int) int { return 0 }, DebugAllowed: func(*http.Request) bool { return true },
+		Region: "fra", Log: log, Now: clock, Pick: func(int) int { return 0 }, DebugAllowed: func(*http.Request) bool { return true },
 	})
 	t.Cleanup(w.door.Close)
 	w.opts.Refused = w.door.Refused

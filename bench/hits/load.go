@@ -33,7 +33,7 @@ const script = `
 local n, new = 0, 0
 init = function(args)
   mix = args[1] == "mix"
-  seed = tonumber(args[2] or "0")
+  seed = args[2] or "0"
   math.randomseed(os.time() + tonumber(tostring({}):match("0x(%x+)"), 16) % 1000003)
   mine = math.random(1, 1000000000)
   plain = wrk.format("GET")

@@ -124,7 +124,7 @@ func run(ctx context.Context, o options) error {
 	load := loader{dir: dir, each: o.each}
 	broken := false
 	for _, sc := range scenes(o) {
-		results, err := measure(ctx, load, servers, sc, o.rounds)
+		results, err := measure(ctx, load, servers, origin, sc, o.rounds)
 		if err != nil {
 			return err
 		}
@@ -153,6 +153,7 @@ type result struct {
 	server *server
 	runs   []sample
 	memory int64
+	asked  int64 // requests that the origin got while this was measured
 }
 
 // sample is one run.
@@ -162,7 +163,7 @@ type sample struct {
 	p50, p99, p3n float64 // milliseconds
 }
 
-func measure(ctx context.Context, load loader, servers []*server, sc scene, rounds int) ([]*result, error) {
+func measure(ctx context.Context, load loader, servers []*server, from *origin, sc scene, rounds int) ([]*result, error) {
 	results := make([]*result, len(servers))
 	for i, s := range servers {
 		results[i] = &result{server: s}
@@ -172,11 +173,13 @@ func measure(ctx context.Context, load loader, servers []*server, sc scene, roun
 	}
 	for range rounds {
 		for _, r := range results {
+			before := from.asked.Load()
 			one, err := load.run(ctx, r.server, sc)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", r.server.name, err)
 			}
 			r.runs = append(r.runs, one)
+			r.asked += from.asked.Load() - before
 		}
 	}
 	for _, r := range results {
@@ -205,6 +208,9 @@ func show(sc scene, results []*result) (broken bool) {
 			if own/cpu > bound {
 				note, broken = note+" BROKEN", true
 			}
+		}
+		if !sc.mix && r.asked > 0 {
+			note += fmt.Sprintf("  %d requests were no hits", r.asked)
 		}
 		fmt.Printf("%-9s %10.0f %8.2f %7.2f %8.3f %8.3f %8.3f %7.1f%s\n", r.server.name,
 			r.median(func(s sample) float64 { return s.rate }), cpu, own/cpu,
