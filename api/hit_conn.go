@@ -43,18 +43,25 @@ func (c *guardConn) answerHit(h *head, size int) (answered bool, err error) {
 		return false, net.ErrClosed
 	}
 	now := time.Now()
-	sent, err := x.send(c, now)
-	x.done(c, sent, err)
-	if !c.hits.state.CompareAndSwap(hitSending, hitNone) {
-		err = net.ErrClosed
-		hits.leave.left(c)
-		_ = c.close() // whoever asked for it has had an answer
-	}
-	if err != nil {
+	if err := c.sendHit(x, now); err != nil {
 		return false, err
 	}
 	c.later = true
 	return true, c.awaitNext(now)
+}
+
+// sendHit sends x, and closes the connection after it if somebody wanted to close it meanwhile.
+func (c *guardConn) sendHit(x *hit, now time.Time) (err error) {
+	defer func() {
+		if !c.hits.state.CompareAndSwap(hitSending, hitNone) {
+			c.opts.Hits.leave.left(c)
+			_ = c.close() // whoever wanted it was told that it is closed
+			err = net.ErrClosed
+		}
+	}()
+	sent, err := x.send(c, now)
+	x.done(c, sent, err)
+	return err
 }
 
 // closeLater says whether a hit that is being sent will close the connection.
@@ -63,14 +70,17 @@ func (c *guardConn) closeLater() bool {
 		return false
 	}
 	for {
-		switch state := c.hits.state.Load(); {
-		case state == hitSending:
+		switch c.hits.state.Load() {
+		case hitNone:
+			if c.hits.state.CompareAndSwap(hitNone, hitClosed) {
+				return false
+			}
+		case hitSending:
 			c.opts.Hits.leave.add(c)
 			if c.hits.state.CompareAndSwap(hitSending, hitLast) {
 				return true
 			}
 			c.opts.Hits.leave.left(c)
-		case state == hitNone && !c.hits.state.CompareAndSwap(hitNone, hitClosed):
 		default:
 			return false
 		}
