@@ -106,8 +106,12 @@ func (c *guardConn) extendWrite(now time.Time, allowed time.Duration) error {
 	return c.SetWriteDeadline(now.Add(allowed))
 }
 
-// maxCopied is how long a body is copied behind its head, so that one plain write sends both.
-const maxCopied = 16 << 10
+// How long a body is copied behind its head, so that one plain write sends both: beyond maxCopied two
+// pieces in one system call are cheaper, where the connection has such a call.
+const (
+	maxCopied = 4 << 10
+	maxJoined = 16 << 10
+)
 
 // send writes the answer, and returns how much of the body has gone.
 func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
@@ -119,7 +123,7 @@ func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
 	if x.status == http.StatusNotModified || x.isHead() {
 		body = nil
 	}
-	if len(body) <= maxCopied {
+	if len(body) <= maxCopied || len(body) <= maxJoined && !vectored(c.Conn) {
 		head := len(x.out)
 		x.out = append(x.out, body...)
 		n, err := c.Conn.Write(x.out)
