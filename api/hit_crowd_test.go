@@ -84,6 +84,10 @@ func (c *crowd) check(r *bufio.Reader, target string, since uint64) (open bool) 
 		c.t.Errorf("%s: torn head: %v", target, err)
 		return false
 	}
+	return c.checkAnswer(resp, target, since)
+}
+
+func (c *crowd) checkAnswer(resp *http.Response, target string, since uint64) (open bool) {
 	body, err := io.ReadAll(resp.Body)
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		c.t.Errorf("%s: torn body: %v", target, err)
@@ -161,6 +165,34 @@ func leaving(_ *crowd, conn net.Conn) {
 	_, _ = io.ReadFull(conn, make([]byte, 5000))
 }
 
+// multiplex asks over HTTP/2.
+func (c *crowd) multiplex(addr string) {
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // its own certificate
+		ForceAttemptHTTP2: true, DisableCompression: true,
+	}
+	defer transport.CloseIdleConnections()
+	for !c.ending.Load() {
+		target, since := crowdTargets[rand.IntN(len(crowdTargets))], c.epoch.Load()
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://"+addr+target, nil)
+		if err != nil {
+			c.t.Error(err)
+			return
+		}
+		resp, err := transport.RoundTrip(req)
+		if err != nil {
+			if !c.ending.Load() {
+				c.t.Errorf("HTTP/2: %v", err)
+			}
+			return
+		}
+		if resp.ProtoMajor != 2 {
+			c.t.Errorf("not HTTP/2: %s", resp.Proto)
+		}
+		c.checkAnswer(resp, target, since)
+	}
+}
+
 func encrypted(next client) client {
 	return func(c *crowd, conn net.Conn) {
 		next(c, tls.Client(conn, &tls.Config{InsecureSkipVerify: true})) //nolint:gosec // its own certificate
@@ -192,6 +224,10 @@ func TestCrowd(t *testing.T) {
 	all.Go(func() {
 		serve(tls.NewListener(secure, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12}))
 	})
+	both := listen(t)
+	c.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12}
+	all.Go(func() { _ = c.server.ServeTLS(both, "", "") }) // HTTP/2 has no use for a Guard
+	all.Go(func() { c.multiplex(both.Addr().String()) })
 	stop := make(chan struct{})
 	all.Go(func() { c.unrest(tables, stop) })
 	for _, kind := range []struct {
