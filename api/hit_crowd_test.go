@@ -225,8 +225,9 @@ func TestCrowd(t *testing.T) {
 		serve(tls.NewListener(secure, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12}))
 	})
 	both := listen(t)
-	c.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12}
-	all.Go(func() { _ = c.server.ServeTLS(both, "", "") }) // HTTP/2 has no use for a Guard
+	modern := api.NewServer(c.door, nil) // HTTP/2 has no use for a Guard
+	modern.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS12}
+	all.Go(func() { _ = modern.ServeTLS(both, "", "") })
 	all.Go(func() { c.multiplex(both.Addr().String()) })
 	stop := make(chan struct{})
 	all.Go(func() { c.unrest(tables, stop) })
@@ -261,7 +262,7 @@ func TestCrowd(t *testing.T) {
 	c.ending.Store(true) // in the middle of everything
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := errors.Join(c.server.Shutdown(ctx), c.hits.Drain(ctx)); err != nil {
+	if err := errors.Join(c.server.Shutdown(ctx), modern.Shutdown(ctx), c.hits.Drain(ctx)); err != nil {
 		t.Error(err)
 	}
 	close(stop)
