@@ -49,7 +49,7 @@ func newCoder(done func(*entry, *object, coding, *form)) *coder {
 // offer has o, which is plain when decoded, coded once. When there is too much to do
 // it is left for a later hit.
 func (c *coder) offer(e *entry, o *object, plain []byte, as coding) {
-	slot := &o.forms[as]
+	slot := o.slot(as)
 	if slot.Load() != nil || !slot.CompareAndSwap(nil, underWay) {
 		return
 	}
@@ -74,10 +74,10 @@ func (c *coder) work() {
 		case job := <-c.jobs:
 			body, err := w.encode(job.coding, job.plain)
 			if err != nil || len(body)*100 > len(job.plain)*maxCodedShare {
-				job.object.forms[job.coding].Store(notWorthIt)
+				job.object.slot(job.coding).Store(notWorthIt)
 				continue
 			}
-			c.done(job.entry, job.object, job.coding, newForm(job.coding, body, job.object.resp))
+			c.done(job.entry, job.object, job.coding, newForm(job.coding, body, &job.object.head.opened().resp))
 		}
 	}
 }

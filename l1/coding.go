@@ -2,7 +2,6 @@ package l1
 
 import (
 	"strings"
-	"sync/atomic"
 
 	"weir/rfc9111"
 )
@@ -49,11 +48,10 @@ func contentCoding(resp *rfc9111.Response) coding {
 // A form is a body in another coding than the one that was stored, with the head that
 // goes with it.
 type form struct {
-	head *rfc9111.Response
-	body []byte
-	cost int64
-
-	wire atomic.Pointer[ReadyHead] // of head; nil until somebody made one
+	whole bool // otherwise it is one of those below
+	head  head
+	body  []byte
+	cost  int64
 }
 
 // What a form can be besides a body. None of them has a cost.
@@ -66,12 +64,21 @@ var (
 )
 
 func newForm(c coding, body []byte, stored *rfc9111.Response) *form {
-	head := rfc9111.Recoded(stored, codingNames[c], int64(len(body)))
-	return &form{head: head, body: body, cost: objectOverhead + int64(cap(body)) + headCost(head)}
+	f := &form{whole: true, body: body}
+	f.head.pack(rfc9111.Recoded(stored, codingNames[c], int64(len(body))))
+	f.head.place.Store(nowhere)
+	f.cost = formOverhead + allocated(int64(cap(body))) + f.head.cost()
+	return f
+}
+
+// held says that f is about to be held.
+func (f *form) held() *form {
+	f.head.place.Store(nil)
+	return f
 }
 
 // ready says whether f has a body.
-func (f *form) ready() bool { return f != nil && f.head != nil }
+func (f *form) ready() bool { return f != nil && f.whole }
 
 const (
 	minCodable    = 1 << 10

@@ -41,11 +41,11 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 		others = old.variants
 	}
 	if replaced := selected(others, resp.Selection); replaced != nil {
-		if newer(replaced.resp, resp) {
+		if newer(&replaced.head.bare, resp) {
 			t.counts.rejected.Add(1)
 			return
 		}
-		o.inherit(replaced)
+		o.inherit(replaced, resp)
 	}
 	if int64(len(body)) > t.opts.MaxObject || !t.store.fits(e.costWith(o)) {
 		// What it replaces is out of date all the same.
@@ -89,35 +89,35 @@ func (t *Tier) attach(e *entry, o *object, as coding, f *form) {
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
 	held := t.store.peekLocked(e.hash)
-	if held == nil || !held.has(o) || o.forms[as].Load().ready() {
+	if held == nil || !held.has(o) || o.form(as).ready() {
 		return
 	}
 	with := &entry{hash: held.hash, generation: held.generation, key: held.key, variants: held.variants}
 	with.cost = held.cost + f.cost
 	if !t.store.fits(with.cost) {
-		o.forms[as].Store(noRoom)
+		o.slot(as).Store(noRoom)
 		return
 	}
-	o.forms[as].Store(f)
+	o.slot(as).Store(f.held())
 	t.counts.codings.Add(1)
 	t.store.replaceLocked(with)
 }
 
-// inherit takes over the forms of the object that o replaces, when a validation or a
+// inherit takes over the forms of the object that o, with the head resp, replaces, when a validation or a
 // refresh brought the same bytes again.
-func (o *object) inherit(from *object) {
+func (o *object) inherit(from *object, resp *rfc9111.Response) {
 	if !o.recodable || o.coding != from.coding || !bytes.Equal(from.body, o.body) {
 		return
 	}
-	for i := range from.forms {
-		f := from.forms[i].Load()
+	for c := range codings {
+		f := from.form(c)
 		switch {
-		case f == nil || f == underWay || coding(i) != identity && !o.worthIt:
+		case f == nil || f == underWay || c != identity && !o.worthIt:
 			continue
 		case f.ready():
-			f = newForm(coding(i), f.body, o.resp)
+			f = newForm(c, f.body, resp).held()
 		}
-		o.forms[i].Store(f)
+		o.slot(c).Store(f)
 	}
 }
 

@@ -19,12 +19,12 @@ type held struct {
 }
 
 // fits says whether o can be sent to req's client in some coding.
-func (o *object) fits(req *policy.Request) bool {
+func (t *Tier) fits(o *object, req *policy.Request) bool {
 	switch {
 	case o.coding == identity:
 		return true
 	case o.coding == foreign:
-		return req.Fit(o.resp) != policy.Unfit
+		return req.Fit(t.open(&o.head)) != policy.Unfit
 	default:
 		return o.stays(req) || o.recodable && !rfc9111.NoTransform(req.Header)
 	}
@@ -40,15 +40,15 @@ func (o *object) stays(req *policy.Request) bool {
 func (t *Tier) answer(ctx context.Context, req *policy.Request, h held, d rfc9111.Decision) (*rfc9111.Answer, error) {
 	o := h.object
 	plain := o.coding == identity
-	ans := &rfc9111.Answer{Head: o.resp, Bytes: o.body, Decision: d, Varied: o.recodable && req.Plan.Compress}
+	ans := &rfc9111.Answer{Head: t.open(&o.head), Bytes: o.body, Decision: d, Varied: o.recodable && req.Plan.Compress}
 	ans.Mixed = ans.Varied && req.Keyed.Accepts.String() != ""
 	if !ans.Varied || !plain && o.stays(req) {
 		return ans, nil
 	}
 	as := wantedCoding(req)
 	if as != identity && o.worthIt {
-		if f := o.forms[as].Load(); f.ready() {
-			ans.Head, ans.Bytes = f.head, f.body
+		if f := o.form(as); f.ready() {
+			ans.Head, ans.Bytes = t.open(&f.head), f.body
 			return ans, nil
 		}
 	}
@@ -78,10 +78,10 @@ func wantedCoding(req *policy.Request) coding {
 // long, and as a stream otherwise.
 func (t *Tier) decodeHeld(ctx context.Context, req *policy.Request, h held, ans *rfc9111.Answer) error {
 	ans.Mixed = true
-	slot := &h.forms[identity]
+	slot := h.slot(identity)
 	switch f := slot.Load(); {
 	case f.ready():
-		ans.Head, ans.Bytes = f.head, f.body
+		ans.Head, ans.Bytes = t.open(&f.head), f.body
 		return nil
 	case f == damaged:
 		return ErrCoding
@@ -99,7 +99,7 @@ func (t *Tier) decodeHeld(ctx context.Context, req *policy.Request, h held, ans 
 	case err != nil:
 		return err
 	}
-	ans.Head, ans.Bytes = f.head, f.body
+	ans.Head, ans.Bytes = t.open(&f.head), f.body
 	return nil
 }
 
@@ -114,14 +114,14 @@ func (t *Tier) decodeOnce(ctx context.Context, h held) (*form, error) {
 	mu := &t.decoding[h.hash%uint64(len(t.decoding))]
 	mu.Lock()
 	defer mu.Unlock()
-	if f := h.forms[identity].Load(); f.ready() {
+	if f := h.form(identity); f.ready() {
 		return f, nil
 	}
 	plain, err := decodeWhole(h.coding, h.body, t.opts.MaxObject)
 	if err != nil {
 		return nil, err
 	}
-	f := newForm(identity, plain, h.resp)
+	f := newForm(identity, plain, t.open(&h.head))
 	t.attach(h.entry, h.object, identity, f)
 	return f, nil
 }

@@ -3,7 +3,6 @@ package l1
 import (
 	"context"
 	"net/http"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -31,8 +30,7 @@ type Found struct {
 	TTL    time.Duration // what is left of its lifetime
 	Ready  *ReadyHead    // what was kept for it, nil for nothing
 
-	held held
-	slot *atomic.Pointer[ReadyHead]
+	open *openHead
 }
 
 // ReadyHead is the head of a response as it is sent, by one plan, from the end of its status line
@@ -49,7 +47,7 @@ func (r *ReadyHead) cost() int64 {
 	if r == nil {
 		return 0
 	}
-	return int64(unsafe.Sizeof(*r)) + int64(cap(r.Bytes)+len(r.Table))
+	return int64(unsafe.Sizeof(*r)) + allocated(int64(cap(r.Bytes))) + int64(len(r.Table))
 }
 
 // noWait is the context of a look that must not ask anybody.
@@ -61,7 +59,7 @@ var noWait = func() context.Context {
 
 // Hit looks for what Fetch would answer with if that is a fresh object which needs no work
 // and is as good as any: ok is false whenever there is doubt, and then Fetch decides. It
-// neither waits nor allocates.
+// neither waits nor, while the object's head is open, allocates.
 func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 	e := t.store.get(t.hash(ask.Key))
 	if e == nil || e.key.Bytes() != ask.Key || !t.current(e) {
@@ -72,14 +70,13 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 		return false
 	}
 	asked := rfc9111.Request{Method: http.MethodGet}
-	if rfc9111.Judge(asked, o.resp, &ask.Plan.Rules, ask.Now).Reuse != rfc9111.ReuseFresh || !o.ready(ask, found) {
+	if rfc9111.Judge(asked, &o.head.bare, &ask.Plan.Rules, ask.Now).Reuse != rfc9111.ReuseFresh || !t.ready(o, ask, found) {
 		return false
 	}
 	if len(e.variants) > 1 {
 		o.used.Store(ask.Now.UnixNano())
 	}
-	found.Key, found.TTL = e.key, o.resp.TTL(ask.Now)
-	found.Ready, found.held = found.slot.Load(), held{e, o}
+	found.Key, found.TTL = e.key, o.head.bare.TTL(ask.Now)
 	return true
 }
 
@@ -90,9 +87,9 @@ func (t *Tier) CountHit() { t.counts.hits.Add(1) }
 func (t *Tier) plainly(e *entry, ask *Ask) *object {
 	for _, o := range e.variants {
 		switch {
-		case o.resp.Selection != "" && !o.resp.Selection.Only("Accept-Encoding"):
+		case o.head.bare.Selection != "" && !o.head.bare.Selection.Only("Accept-Encoding"):
 			return nil
-		case o.resp.Selection.Matches(ask.Header):
+		case o.head.bare.Selection.Matches(ask.Header):
 			return o
 		}
 	}
@@ -101,46 +98,30 @@ func (t *Tier) plainly(e *entry, ask *Ask) *object {
 
 // ready gives the form of o that a client gets, unless it is still to be made or better
 // asked for by the request itself. See Tier.answer.
-func (o *object) ready(ask *Ask, found *Found) bool {
-	found.Head, found.Body, found.slot = o.resp, o.body, &o.head
-	found.Varied = o.recodable && ask.Plan.Compress
-	switch {
-	case o.resp.Parts != nil || o.coding == foreign:
+func (t *Tier) ready(o *object, ask *Ask, found *Found) bool {
+	h := &o.head
+	found.Body, found.Varied = o.body, o.recodable && ask.Plan.Compress
+	switch as := codingOf(ask.Accepts.Best()); {
+	case h.bare.Parts != nil || o.coding == foreign:
 		return false
 	case o.coding != identity:
-		return !ask.Plan.Compress || ask.Accepts.Has(codingNames[o.coding])
-	case !found.Varied:
-		return true
+		if ask.Plan.Compress && !ask.Accepts.Has(codingNames[o.coding]) {
+			return false
+		}
+	case found.Varied && as != identity && o.worthIt:
+		f := o.form(as)
+		if f == nil && len(o.body) >= minCodable {
+			return false
+		}
+		if f.ready() {
+			h, found.Body = &f.head, f.body
+		}
 	}
-	as := codingOf(ask.Accepts.Best())
-	if as == identity || !o.worthIt {
-		return true
-	}
-	f := o.forms[as].Load()
-	if f.ready() {
-		found.Head, found.Body, found.slot = f.head, f.body, &f.wire
-	}
-	return f != nil || len(o.body) < minCodable
+	found.open = t.store.heads.open(h)
+	found.Head, found.Ready = &found.open.resp, found.open.ready.Load()
+	return true
 }
 
-// Keep keeps a head that was made for what Hit found, beside it and within the budget. It does
-// not wait for others: what is not kept is made again.
-func (t *Tier) Keep(found *Found, ready *ReadyHead) {
-	if !t.store.mu.TryLock() {
-		return
-	}
-	defer t.store.mu.Unlock()
-	e := t.store.peekLocked(found.held.hash)
-	if e == nil || !e.has(found.held.object) {
-		return
-	}
-	with := &entry{hash: e.hash, generation: e.generation, key: e.key, variants: e.variants}
-	with.cost = e.cost + ready.cost() - found.slot.Load().cost()
-	switch {
-	case with.cost <= e.cost: // that of the head before, by another plan
-		found.slot.Store(ready)
-	case t.store.fits(with.cost):
-		found.slot.Store(ready)
-		t.store.replaceLocked(with)
-	}
-}
+// Keep keeps a head that was made for what Hit found, beside it and within the budget, until it
+// has not been asked for in a while.
+func (t *Tier) Keep(found *Found, ready *ReadyHead) { t.store.heads.keep(found.open, ready) }

@@ -13,7 +13,7 @@ import (
 func (t *Tier) sees(ctx context.Context, req *policy.Request, h held, now time.Time) (Sight, bool) {
 	sight := t.epochs.Sight(ctx, now, req.MinEpoch)
 	switch {
-	case sight.Blind && h.resp.RequestTime.Before(sight.Since):
+	case sight.Blind && h.head.bare.RequestTime.Before(sight.Since):
 		t.counts.blind.Add(1)
 		return sight, false
 	default:
@@ -28,11 +28,12 @@ func (t *Tier) vouched(e *entry, o *object) bool {
 	if o.epoch.Load() == epoch {
 		return true
 	}
-	if t.epochs.Purged(e.key, o.resp) {
+	resp := t.open(&o.head)
+	if t.epochs.Purged(e.key, resp) {
 		return false
 	}
-	if o.soft.Load() == nil && t.epochs.Softened(e.key, o.resp) {
-		o.soft.CompareAndSwap(nil, softened(o.resp, t.opts.Now()))
+	if o.soft.Load() == nil && t.epochs.Softened(e.key, resp) {
+		o.soft.CompareAndSwap(nil, softened(&o.head.bare, t.opts.Now()))
 	}
 	o.epoch.Store(epoch)
 	return true
@@ -52,10 +53,18 @@ func softened(resp *rfc9111.Response, now time.Time) *rfc9111.Response {
 	return &soft
 }
 
-// terms is the head that says how long o may be used.
+// judged is the head that a request is judged by.
+func (t *Tier) judged(o *object) *rfc9111.Response {
+	if soft := o.soft.Load(); soft != nil {
+		return soft // stale: nothing of its Header matters
+	}
+	return t.open(&o.head)
+}
+
+// terms is the head that says how long o may be used, without its Header.
 func (o *object) terms() *rfc9111.Response {
 	if soft := o.soft.Load(); soft != nil {
 		return soft
 	}
-	return o.resp
+	return &o.head.bare
 }

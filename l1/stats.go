@@ -23,6 +23,19 @@ type counts struct {
 	bytes, objects atomic.Int64
 }
 
+// take adds size to what is held, if that does not exceed max.
+func (c *counts) take(size, max int64) bool {
+	for {
+		held := c.bytes.Load()
+		if held+size > max {
+			return false
+		}
+		if c.bytes.CompareAndSwap(held, held+size) {
+			return true
+		}
+	}
+}
+
 func (c *counts) add(e *entry, sign int64) {
 	c.bytes.Add(sign * e.cost)
 	c.objects.Add(sign * int64(len(e.variants)))

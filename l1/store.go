@@ -30,6 +30,7 @@ type store struct {
 	main   *ristretto.Cache[uint64, *entry]
 	shards [shardCount]shard
 	max    int64
+	heads  heads
 
 	mu          sync.Mutex // taken before any shard's lock; guards what follows and all changes
 	closed      bool
@@ -51,6 +52,7 @@ func newStore(budget int64, counts *counts) (*store, error) {
 	slots := budget/bytesPerGhost + 1
 	s.gone.slots = make([]past, slots)
 	s.max = budget - slots*ghostBytes - counters*counterBytes
+	s.heads = heads{counts: counts, budget: s.max}
 	for i := range s.shards {
 		s.shards[i].entries = make(map[uint64]*entry)
 	}
@@ -120,10 +122,11 @@ func (s *store) replaceLocked(e *entry) {
 		e.uses.Store(max(e.uses.Load(), old.uses.Load()))
 		e.proven = old.proven || old.kept
 		s.lane(old).remove(old)
+		s.counts.add(old, -1)
 	} else {
 		e.proven = s.gone.has(e.hash, (s.young.n+s.kept.n)*rememberedShare/100)
 	}
-	s.makeRoomLocked(e.cost)
+	s.makeRoomLocked(e)
 	sh := s.shard(e.hash)
 	sh.Lock()
 	sh.entries[e.hash] = e
@@ -132,9 +135,13 @@ func (s *store) replaceLocked(e *entry) {
 	}
 	sh.Unlock()
 	s.young.push(e)
-	s.counts.add(e, 1)
-	if old != nil {
-		s.counts.add(old, -1)
+	if old == nil {
+		return
+	}
+	for _, o := range old.variants {
+		if !e.has(o) {
+			s.heads.leave(o)
+		}
 	}
 }
 
@@ -152,6 +159,9 @@ func (s *store) takeOutLocked(e *entry) {
 		s.hideYoung(e)
 	}
 	s.counts.add(e, -1)
+	for _, o := range e.variants {
+		s.heads.leave(o)
+	}
 }
 
 func (s *store) hideYoung(e *entry) {
@@ -168,11 +178,13 @@ func (s *store) lane(e *entry) *lane {
 	return &s.young
 }
 
-// makeRoomLocked makes entries give way until cost fits.
-func (s *store) makeRoomLocked(cost int64) {
-	for passes := 0; s.young.bytes+s.kept.bytes+cost > s.max; passes++ {
+// makeRoomLocked makes others give way until e fits, and counts it.
+func (s *store) makeRoomLocked(e *entry) {
+	s.counts.objects.Add(int64(len(e.variants)))
+	for passes := 0; !s.counts.take(e.cost, s.max); passes++ {
 		switch {
-		case s.kept.n == 0 && s.young.n == 0:
+		case s.kept.n == 0 && s.young.n == 0: // cannot be, since it fits
+			s.counts.bytes.Add(e.cost)
 			return
 		case s.kept.n == 0, s.young.n > 0 && s.young.bytes > s.max*youngShare/100:
 			s.growUpLocked(s.young.oldest)
@@ -260,6 +272,7 @@ func (s *store) close() {
 		return
 	}
 	s.closed = true
+	s.heads.close()
 	for i := range s.shards {
 		s.shards[i].Lock()
 		s.shards[i].closed = true

@@ -140,7 +140,7 @@ func (t *Tier) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer,
 		if h.soft.Load() != nil {
 			now = t.opts.Now() // or the moment at which it went stale may still be to come
 		}
-		verdict := rfc9111.Judge(asked, h.terms(), &req.Plan.Rules, now)
+		verdict := rfc9111.Judge(asked, t.judged(h.object), &req.Plan.Rules, now)
 		why = verdict.Forward
 		switch verdict.Reuse {
 		case rfc9111.ReuseFresh:
@@ -220,8 +220,8 @@ func (t *Tier) lookup(req *policy.Request, now time.Time) held {
 		return held{}
 	}
 	for _, o := range e.variants {
-		if o.resp.Selection.Matches(req.Header) && t.vouched(e, o) {
-			if !o.fits(req) {
+		if o.head.bare.Selection.Matches(req.Header) && t.vouched(e, o) {
+			if !t.fits(o, req) {
 				return held{} // the next tier knows what its client can be given
 			}
 			if len(e.variants) > 1 {

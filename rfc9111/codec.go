@@ -59,7 +59,7 @@ func (r *Response) Encode(dst []byte) []byte {
 	for _, tag := range r.Tags {
 		dst = appendString(dst, tag)
 	}
-	dst = appendHeader(dst, r.Header)
+	dst = appendHeader(dst, r.Header, appendString)
 	if r.Parts == nil {
 		return dst
 	}
@@ -73,7 +73,7 @@ func (r *Response) Encode(dst []byte) []byte {
 }
 
 // appendHeader writes how many names and values there are in all, then each name with its values.
-func appendHeader(dst []byte, h http.Header) []byte {
+func appendHeader(dst []byte, h http.Header, appendName func([]byte, string) []byte) []byte {
 	values := 0
 	for _, v := range h {
 		values += len(v)
@@ -81,7 +81,7 @@ func appendHeader(dst []byte, h http.Header) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(h)))
 	dst = binary.AppendUvarint(dst, uint64(values))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
-		dst = appendString(dst, name)
+		dst = appendName(dst, name)
 		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
 		for _, v := range h[name] {
 			dst = appendString(dst, v)
@@ -128,7 +128,7 @@ func DecodeResponse(src []byte) (*Response, error) {
 			r.Tags[i] = d.string()
 		}
 	}
-	r.Header = d.header()
+	r.Header = d.header(d.string)
 	if flags&flagParts != 0 {
 		r.Parts = d.parts(r.Length)
 	}
@@ -211,12 +211,12 @@ func (d *decoder) time() time.Time {
 }
 
 // header takes the fields. All values share one array.
-func (d *decoder) header() http.Header {
+func (d *decoder) header(takeName func() string) http.Header {
 	names, total := d.count(2), d.count(1)
 	h := make(http.Header, names)
 	values := make([]string, total)
 	for range names {
-		name := d.string()
+		name := takeName()
 		n := d.count(1)
 		if _, twice := h[name]; twice || n > len(values) {
 			d.fail()

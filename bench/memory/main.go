@@ -41,6 +41,7 @@ func main() {
 	body := flag.Int("body", 1024, "bytes of each body")
 	head := flag.Int("head", 300, "bytes of each head, at least about 220")
 	budget := flag.Int64("budget", 0, "bytes the tier may use; 0 is enough for all objects")
+	used := flag.Bool("used", false, "ask for each object twice, so that it is kept in the main store as soon as memory is full")
 	trace := flag.String("trace", "", "a file of keys to measure hit ratios with, instead of costs")
 	spread := flag.Float64("spread", 0, "how different in size the bodies of a trace are, 0 for not at all")
 	flag.Parse()
@@ -52,7 +53,7 @@ func main() {
 	if *trace != "" {
 		report, err = ratios(*trace, *spread)
 	} else {
-		report, err = measure(*objects, *body, *head, *budget)
+		report, err = measure(*objects, *body, *head, *budget, *used)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "memory:", err)
@@ -61,7 +62,7 @@ func main() {
 	fmt.Print(report)
 }
 
-func measure(objects, body, head int, budget int64) (string, error) {
+func measure(objects, body, head int, budget int64, used bool) (string, error) {
 	before := heap()
 	tier, err := l1.New(nowhere{}, nowhere{}, l1.Options{MaxBytes: budget})
 	if err != nil {
@@ -71,11 +72,20 @@ func measure(objects, body, head int, budget int64) (string, error) {
 	fixed := heap() - before
 	payload := int64(0)
 	for i := range objects {
-		size, err := store(tier, i, body, head)
+		size, key, err := store(tier, i, body, head)
 		if err != nil {
 			return "", err
 		}
 		payload += size
+		if !used {
+			continue
+		}
+		req := policy.Request{Plan: &policy.Plan{}, Keyed: key, Method: http.MethodGet, Header: http.Header{}}
+		for range 2 {
+			if _, err := tier.Fetch(context.Background(), &req); err != nil {
+				return "", err
+			}
+		}
 	}
 	grown := heap() - before - fixed
 	stats := tier.Stats()
@@ -91,7 +101,7 @@ func measure(objects, body, head int, budget int64) (string, error) {
 }
 
 // store gives the tier a response as the next tier would, and returns the size of its payload.
-func store(tier *l1.Tier, i, body, head int) (int64, error) {
+func store(tier *l1.Tier, i, body, head int) (size int64, keyed keying.Keyed, err error) {
 	raw := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: public, max-age=60\r\n"+
 		"Etag: \"%016x\"\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nServer: origin\r\n", i)
 	if missing := head - len(raw) - len("X-Filler: \r\n\r\n"); missing > 0 {
@@ -99,23 +109,23 @@ func store(tier *l1.Tier, i, body, head int) (int64, error) {
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw+"\r\n")), nil)
 	if err != nil {
-		return 0, err
+		return 0, keyed, err
 	}
 	if err := resp.Body.Close(); err != nil {
-		return 0, err
+		return 0, keyed, err
 	}
-	keyed, err := new(keying.Spec).Build(&keying.Request{
+	keyed, err = new(keying.Spec).Build(&keying.Request{
 		Method: http.MethodGet, Scheme: "https", Host: "shop.example", Target: fmt.Sprintf("/products/%d?page=1", i),
 	})
 	if err != nil {
-		return 0, err
+		return 0, keyed, err
 	}
 	now := time.Now()
 	tier.Filled(keyed.Key, &rfc9111.Response{
 		Status: http.StatusOK, Header: resp.Header, Length: int64(body),
 		RequestTime: now, ResponseTime: now, Terms: rfc9111.Terms{Lifetime: time.Hour},
 	}, make([]byte, body))
-	return int64(len(keyed.Key.Bytes()) + len(raw) + len("\r\n") + body), nil
+	return int64(len(keyed.Key.Bytes()) + len(raw) + len("\r\n") + body), keyed, nil
 }
 
 // heap is what is in use after a collection that left nothing over.

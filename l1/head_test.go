@@ -1,0 +1,91 @@
+package l1_test
+
+import (
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"weir/l1"
+	"weir/rfc9111"
+)
+
+func TestAHeadIsAnsweredWithAsItWasFilled(t *testing.T) {
+	tests := map[string]func(r *rfc9111.Response){
+		"plain":            func(*rfc9111.Response) {},
+		"no fields":        func(r *rfc9111.Response) { r.Header = http.Header{} },
+		"repeated fields":  func(r *rfc9111.Response) { r.Header["Set-Cookie"] = []string{"a=1", "", "b=2"} },
+		"odd fields":       func(r *rfc9111.Response) { r.Header["x_Odd"] = []string{"\x00\xff: \r"} },
+		"many fields":      func(r *rfc9111.Response) { manyFields(r.Header, 200) },
+		"selected":         varyOn(t, "X", "1"),
+		"tags":             func(r *rfc9111.Response) { r.Tags = []string{"a", strings.Repeat("b", 300)} },
+		"terms and epoch":  func(r *rfc9111.Response) { r.Terms.MustRevalidate, r.Epoch = true, 0 },
+		"another status":   func(r *rfc9111.Response) { r.Status = 404 },
+		"longer than most": func(r *rfc9111.Response) { r.Header.Set("X", strings.Repeat("x", 60_000)) },
+	}
+	for name, edit := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, l1.Options{MaxBytes: 1 << 20})
+			resp := page(n.clock.Now(), edit)
+			resp.Length = 4
+			want := *resp
+			want.Header = resp.Header.Clone()
+			n.Filled(key(t, "/a"), resp, []byte("body"))
+			for range 2 {
+				if got := n.expect(request(t, "/a", "X", "1"), "body", rfc9111.Hit).Head; !reflect.DeepEqual(*got, want) {
+					t.Fatalf("%+v, want %+v", *got, want)
+				}
+			}
+		})
+	}
+}
+
+func manyFields(h http.Header, n int) {
+	for i := range n {
+		h.Set("X-"+strconv.Itoa(i), strconv.Itoa(i))
+	}
+}
+
+// Far more are asked for than can be open, while others are stored and dropped: each has its own
+// head, and all of it counts.
+func TestOpenHeadsAreBoundedAndRight(t *testing.T) {
+	const budget, objects = 512 << 10, 200
+	n := newNode(t, l1.Options{MaxBytes: budget})
+	fill := func(i int) {
+		n.fill("/"+strconv.Itoa(i), "body", func(r *rfc9111.Response) {
+			r.Header.Set("Etag", strconv.Quote(strconv.Itoa(i)))
+			r.Header.Set("X-Filler", strings.Repeat("x", 300))
+		})
+	}
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			for i := range 3000 {
+				i = (i*(2*worker+1) + worker) % objects
+				switch ans := n.get(request(t, "/"+strconv.Itoa(i))); {
+				case ans.Decision.Use != rfc9111.Hit:
+					fill(i)
+				case ans.Head.Header.Get("Etag") != strconv.Quote(strconv.Itoa(i)):
+					t.Errorf("/%d has %s", i, ans.Head.Header)
+					return
+				case i%50 == worker:
+					n.Dropped(key(t, "/"+strconv.Itoa(i)), "")
+				}
+				if s := n.Stats(); s.Bytes > budget {
+					t.Errorf("%d bytes in a budget of %d", s.Bytes, budget)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if s := n.Stats(); s.Objects < objects/2 || s.Evictions != 0 {
+		t.Fatalf("not what is to be tested: %+v", s)
+	}
+	n.Clear()
+	if s := n.Stats(); s.Bytes != 0 {
+		t.Errorf("empty, and yet %+v", s)
+	}
+}
