@@ -192,6 +192,11 @@ func TestStatsForPeople(t *testing.T) {
 	for range 3 {
 		node.get("/a")
 	}
+	// A hit counts when it has been sent, which its client may know first.
+	eventually(t, "all are counted", func() bool {
+		_, stdout, _ := command(t, "stats", "--admin", node.admin)
+		return strings.Contains(stdout, "requests  4:")
+	})
 	status, stdout, stderr := command(t, "stats", "--admin", strings.TrimPrefix(node.admin, "http://"))
 	if status != exitDone {
 		t.Fatal(stderr)
