@@ -130,6 +130,13 @@ func (e *entry) dropLeastUsed() {
 	e.variants = slices.Delete(e.variants, least, least+1)
 }
 
+// use counts a use.
+func (e *entry) use() {
+	if n := e.uses.Load(); n < maxUses {
+		e.uses.Store(n + 1)
+	}
+}
+
 func (e *entry) has(o *object) bool { return slices.Contains(e.variants, o) }
 
 func selected(variants []*object, s rfc9111.Selection) *object {

@@ -10,6 +10,9 @@ func (t *Tier) CollideHashes() { t.hash = func(string) uint64 { return 7 } }
 // YoungBytes is how much there is for new entries when memory is full.
 func (t *Tier) YoungBytes() int64 { return t.store.max * youngShare / 100 }
 
+// Uses is how many uses of what is held under a key are counted.
+func (t *Tier) Uses(key string) int { return int(t.store.find(t.hash(key)).uses.Load()) }
+
 var workshop encoders
 
 // Encode codes a body as a worker does; not concurrently.

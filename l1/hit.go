@@ -61,7 +61,7 @@ var noWait = func() context.Context {
 // and is as good as any: ok is false whenever there is doubt, and then Fetch decides. It
 // neither waits nor, while the object's head is open, allocates.
 func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
-	e := t.store.get(t.hash(ask.Key))
+	e := t.store.find(t.hash(ask.Key)) // Fetch counts the use if it is asked too
 	if e == nil || e.key.Bytes() != ask.Key || !t.current(e) {
 		return false
 	}
@@ -76,6 +76,7 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 	if len(e.variants) > 1 {
 		o.used.Store(ask.Now.UnixNano())
 	}
+	e.use()
 	found.Key, found.TTL = e.key, o.head.bare.TTL(ask.Now)
 	return true
 }

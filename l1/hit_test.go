@@ -202,3 +202,25 @@ func TestKeptHeadsAreInTheBudget(t *testing.T) {
 		t.Errorf("a head is counted for what is gone: %d bytes", bytes)
 	}
 }
+
+// What is kept when memory is full depends on how often it was asked for: a request that Hit leaves to
+// Fetch is one use, like one that Hit answers.
+func TestARequestIsOneUse(t *testing.T) {
+	n := newNode(t, l1.Options{})
+	n.fill("/a", "hello", nil)
+	k := keyed(t, "/a", "")
+	ask := l1.Ask{Key: k.Key.Bytes(), Plan: compressing, Accepts: k.Accepts, Now: n.clock.Now()}
+	var found l1.Found
+	for i, surely := range []bool{false, true} {
+		hit := n.Hit(&ask, &found)
+		if hit != surely {
+			t.Fatalf("request %d: hit %t, want %t", i, hit, surely)
+		}
+		if !hit {
+			n.expect(request(t, "/a"), "hello", rfc9111.Hit)
+		}
+		if uses := n.Uses(ask.Key); uses != i+1 {
+			t.Errorf("%d uses counted after %d requests", uses, i+1)
+		}
+	}
+}

@@ -74,22 +74,25 @@ func (s *store) shard(hash uint64) *shard { return &s.shards[hash%shardCount] }
 
 // get looks an entry up and counts the use.
 func (s *store) get(hash uint64) *entry {
+	e := s.find(hash)
+	if e != nil {
+		e.use()
+	}
+	return e
+}
+
+// find looks an entry up without a use.
+func (s *store) find(hash uint64) *entry {
 	sh := s.shard(hash)
 	sh.RLock()
 	defer sh.RUnlock()
 	if sh.closed {
 		return nil
 	}
-	e, ok := s.main.Get(hash)
-	if !ok {
-		if e = sh.entries[hash]; e == nil {
-			return nil
-		}
+	if e, ok := s.main.Get(hash); ok {
+		return e
 	}
-	if n := e.uses.Load(); n < maxUses {
-		e.uses.Store(n + 1)
-	}
-	return e
+	return sh.entries[hash]
 }
 
 // peekLocked looks an entry up without a use.
