@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -142,5 +143,30 @@ func TestAnEdgeIsHeardWhileABatchComes(t *testing.T) {
 		<-done
 		c.Close()
 		_ = shieldEnd.Close()
+	})
+}
+
+// Who cannot wait asks nobody, or those behind it would wait for a question of no use to them.
+func TestWhoCannotWaitAsksNoShield(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dials atomic.Int64
+		c, err := peer.NewClient(peer.ClientOptions{
+			URLs: []string{"http://127.0.0.1:1"}, Purges: shield.NewFollower(),
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				dials.Add(1)
+				return nil, errors.New("no way")
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		s := c.Sight(gone, time.Now().Add(time.Hour), 0)
+		synctest.Wait()
+		if !s.Blind || dials.Load() != 0 {
+			t.Errorf("%+v after %d questions", s, dials.Load())
+		}
 	})
 }

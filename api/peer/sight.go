@@ -64,7 +64,10 @@ const lookTimeout = time.Second
 func (c *Client) look(ctx context.Context, now time.Time, min uint64, blind bool) l1.Sight {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	err := c.catchUp(ctx)
+	err := context.Cause(ctx)
+	if err == nil { // a question that nobody waits for would only delay the next one
+		err = c.catchUp(ctx)
+	}
 	switch {
 	case min > 0 && c.opts.Purges.Current() < min:
 		return l1.Sight{Blind: true, Since: now.Add(1), Told: toldMinEpoch} // only what comes from now on
