@@ -85,7 +85,8 @@ func (h *head) opened() *openHead {
 	return o
 }
 
-// openShare is the share of the budget that open heads have at most, in percent.
+// openShare is the share of the budget that open heads have at most, in percent. Objects leave it
+// to them, or those of a full store would never be open.
 const openShare = 4
 
 // heads keeps open what was asked for last.
@@ -93,9 +94,10 @@ type heads struct {
 	counts *counts
 	budget int64 // of all that is held
 
+	bytes atomic.Int64 // changed under mu
+
 	mu     sync.Mutex
 	closed bool
-	bytes  int64
 	queue  list.List // of *openHead, oldest first
 }
 
@@ -149,29 +151,32 @@ func (hs *heads) keep(o *openHead, ready *ReadyHead) {
 
 func (hs *heads) limit() int64 { return hs.budget * openShare / 100 }
 
+// unused is what heads leave of their share.
+func (hs *heads) unused() int64 { return hs.limit() - hs.bytes.Load() }
+
 func (t *Tier) open(h *head) *rfc9111.Response { return &t.store.heads.open(h).resp }
 
-// makeRoomLocked takes cost out of the budget, from objects only what they do not use.
+// makeRoomLocked takes cost out of the share, from the heads that were opened first.
 func (hs *heads) makeRoomLocked(cost int64) bool {
 	limit := hs.limit()
 	if hs.closed || cost > limit {
 		return false
 	}
-	for hs.bytes+cost > limit || !hs.counts.take(cost, hs.budget) {
+	for hs.bytes.Load()+cost > limit || !hs.counts.take(cost, hs.budget) {
 		oldest := hs.queue.Front()
 		if oldest == nil {
 			return false
 		}
 		hs.shutLocked(oldest.Value.(*openHead))
 	}
-	hs.bytes += cost
+	hs.bytes.Add(cost)
 	return true
 }
 
 func (hs *heads) shutLocked(o *openHead) {
 	hs.queue.Remove(o.queue)
 	o.place.Store(nil)
-	hs.bytes -= o.cost
+	hs.bytes.Add(-o.cost)
 	hs.counts.bytes.Add(-o.cost)
 }
 

@@ -89,3 +89,35 @@ func TestOpenHeadsAreBoundedAndRight(t *testing.T) {
 		t.Errorf("empty, and yet %+v", s)
 	}
 }
+
+// A store is full most of its life. What is asked for again and again has its head open then too.
+func TestHeadsAreOpenInAFullStore(t *testing.T) {
+	const hot = 100
+	n := newNode(t, l1.Options{MaxBytes: 8 << 20})
+	for i := range 2000 {
+		n.fill("/"+strconv.Itoa(i), strings.Repeat("x", 8<<10), nil)
+	}
+	if n.Stats().Evictions == 0 {
+		t.Fatal("the store is not full")
+	}
+	ready := 0
+	for round := range 3 {
+		for i := 2000 - hot; i < 2000; i++ {
+			target := "/" + strconv.Itoa(i)
+			k := keyed(t, target, "")
+			ask := l1.Ask{Key: k.Key.Bytes(), Plan: compressing, Accepts: k.Accepts, Now: n.clock.Now()}
+			var found l1.Found
+			switch hit := n.Hit(&ask, &found); {
+			case !hit:
+				n.get(request(t, target))
+			case found.Ready == nil:
+				n.Keep(&found, &l1.ReadyHead{Table: "t", Plan: 1, Bytes: make([]byte, 600)})
+			case round == 2:
+				ready++
+			}
+		}
+	}
+	if ready != hot {
+		t.Errorf("%d of %d have a head that is ready", ready, hot)
+	}
+}

@@ -184,7 +184,7 @@ func (s *store) lane(e *entry) *lane {
 // makeRoomLocked makes others give way until e fits, and counts it.
 func (s *store) makeRoomLocked(e *entry) {
 	s.counts.objects.Add(int64(len(e.variants)))
-	for passes := 0; !s.counts.take(e.cost, s.max); passes++ {
+	for passes := 0; !s.counts.take(e.cost, s.max-s.heads.unused()); passes++ {
 		switch {
 		case s.kept.n == 0 && s.young.n == 0: // cannot be, since it fits
 			s.counts.bytes.Add(e.cost)
