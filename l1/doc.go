@@ -64,7 +64,7 @@
 //
 // The head of an object is held packed into one string, with numbers for common field names. When it is
 // asked for it is unpacked and stays open, with the ready head that may be made of it, until others were asked
-// for since: open heads have 4 % of the budget at most, and nobody gives way to them but other heads. 1 KiB of
+// for since: open heads have 4 % of the budget of their own, which objects leave to them. 1 KiB of
 // body with 300 bytes of head takes about 350 bytes of heap beyond its payload while the entry is young, and 470 to
 // 540 in ristretto, whose own tables are 170 to 220 of that. With a parsed Header in every object it was 900 to 1,100.
 //
