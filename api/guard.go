@@ -70,12 +70,15 @@ type guardListener struct {
 	net.Listener
 	opts   *GuardOptions
 	closed atomic.Bool
+	young  young
 }
 
 // Close ends the hits, too: the server is about to stop, and knows best how.
 func (l *guardListener) Close() error {
 	l.closed.Store(true)
-	return l.Listener.Close()
+	err := l.Listener.Close()
+	l.young.close()
+	return err
 }
 
 func (l *guardListener) Accept() (net.Conn, error) {
@@ -83,7 +86,7 @@ func (l *guardListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &guardConn{Conn: inner, opts: l.opts, ending: &l.closed}
+	conn := &guardConn{Conn: inner, opts: l.opts, ending: &l.closed, young: &l.young}
 	if inner, ok := inner.(*tls.Conn); ok {
 		conn.secure = true
 		return &guardTLSConn{conn, inner}, nil

@@ -45,6 +45,9 @@ type guardConn struct {
 
 	ending *atomic.Bool // the listener is closed
 	bodied bool         // a request had a body
+	passed bool         // the server has had a request
+	listed bool         // among young
+	young  *young       // of the listener
 	hits   hitConn
 }
 
@@ -194,7 +197,10 @@ func (c *guardConn) accept(h *head, size int, buf, p []byte) (int, error) {
 	if h.plain && c.secure || h.secure && !c.secure {
 		return 0, c.refuse(refuseAuthority)
 	}
-	c.later = true
+	if c.listed && !c.young.leave(c) {
+		return 0, c.fail(net.ErrClosed)
+	}
+	c.later, c.passed, c.listed = true, true, false
 	c.bodied = c.bodied || h.chunked || h.length > 0
 	c.hits.idle, c.hits.extended = time.Time{}, time.Time{} // deadlines are the server's again
 	c.left, c.chunks = h.length, nil

@@ -70,5 +70,6 @@ func (c *guardConn) close() error {
 	c.half.closed = true
 	c.half.wakeLocked()
 	c.half.mu.Unlock()
+	c.young.leave(c)
 	return c.Conn.Close()
 }

@@ -39,6 +39,12 @@ func (c *guardConn) answerHit(h *head, size int) (answered bool, err error) {
 		return false, nil
 	}
 	defer x.free()
+	if !c.passed && !c.listed {
+		if !c.young.add(c) {
+			return false, nil
+		}
+		c.listed = true
+	}
 	if !c.hits.state.CompareAndSwap(hitNone, hitSending) {
 		return false, net.ErrClosed
 	}
@@ -47,6 +53,9 @@ func (c *guardConn) answerHit(h *head, size int) (answered bool, err error) {
 		return false, err
 	}
 	c.later = true
+	if c.listed && c.ending.Load() {
+		return false, net.ErrClosed
+	}
 	return true, c.awaitNext(now)
 }
 

@@ -205,12 +205,12 @@ func TestHitsEndWithTheListener(t *testing.T) {
 	conn := dial(t, addr)
 	r := bufio.NewReader(conn)
 	before := w.hits.Load()
-	for i := range 2 {
-		send(t, conn, get("/"))
+	for i, target := range []string{"/miss", "/", "/"} { // the server knows the connection by the first
+		send(t, conn, get(target))
 		if status, _ := readAnswer(t, r, "GET"); status != 200 {
 			t.Fatal(status)
 		}
-		if i == 0 {
+		if i == 1 {
 			_ = guarded.Close()
 		}
 	}
@@ -275,4 +275,40 @@ func TestHitsAreLogged(t *testing.T) {
 			t.Errorf("%v\nwant %v", g, w)
 		}
 	}
+}
+
+// A server that ends does not wait for connections that have had hits alone.
+func TestHitsDoNotHoldUpShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := liveHits(t)
+		for range 3 {
+			l.ask(t, get("/"))
+		}
+		synctest.Wait()
+		began := time.Now()
+		if err := l.server.Shutdown(t.Context()); err != nil || time.Since(began) > time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		if _, err := l.r.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("the connection: %v", err)
+		}
+	})
+}
+
+// A request that the server has is answered, whatever its connection had before.
+func TestARequestAfterHitsOutlivesShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := liveHits(t)
+		l.ask(t, get("/"))
+		send(t, l.client, get("/miss"))
+		synctest.Wait()
+		down := make(chan error)
+		go func() { down <- l.server.Shutdown(t.Context()) }()
+		if resp, err := l.answer(t); err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%+v, %v", resp, err)
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+	})
 }
