@@ -48,8 +48,8 @@
 // Measured with bench/memory on two public traces, hit ratio in %, at 1, 5 and 20 % of the
 // trace's keys, of this, of an exact LRU list of as many bytes, and of W-TinyLFU (otter v2):
 //
-//	a web shop           43.6 38.9 42.3   54.2 50.5 53.1   62.3 61.0 59.4
-//	recommendations      42.7 34.6 42.1   55.8 51.6 54.5   69.8 69.4 66.4
+//	a web shop           43.4 38.9 42.3   54.1 50.5 53.1   62.3 61.0 59.4
+//	recommendations      42.3 34.6 42.1   55.6 51.6 54.5   69.7 69.4 66.4
 //
 // Ristretto behind a list of new objects that has 30 % of the budget, as this was once: 40.7, 52.6, 62.2 and 37.4,
 // 53.6, 68.8; ristretto alone, on the first, 29.7, 45.1 and 56.5.
