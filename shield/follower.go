@@ -81,6 +81,14 @@ func (p *Purges) disowns(key keying.Key, resp *rfc9111.Response) bool {
 	return p.own.hard.concerns(key, resp, resp.Epoch)
 }
 
+// Owes says whether Owed would return any rules. Those who only ask take nothing out, so
+// that what a hand-over in progress has stays what it has.
+func (p *Purges) Owes() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.own.owed) > 0
+}
+
 // Owed returns the rules that this follower put into force by itself and that the log
 // does not have yet, oldest first.
 func (p *Purges) Owed() []Rule {

@@ -3,6 +3,7 @@ package shield_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -335,5 +336,22 @@ func TestSettledRulesEnd(t *testing.T) {
 	f.Settled(len(owed))
 	if purged(f, key, p.Current()) || !purged(f, key, before) {
 		t.Error("not as the log has it")
+	}
+}
+
+// Whoever only asks whether anything is owed does not disturb a hand-over.
+func TestAskingWhatIsOwedSettlesNothing(t *testing.T) {
+	f := shield.NewFollower()
+	add(t, f, shield.TagRule("0"))
+	handed := len(f.Owed())
+	for i := range 1 << 12 { // the last is one too many: everything is owed instead, by one rule
+		add(t, f, shield.TagRule(fmt.Sprint("more", i)))
+	}
+	if !f.Owes() {
+		t.Fatal("nothing is owed")
+	}
+	f.Settled(handed)
+	if !f.Owes() {
+		t.Error("what was not handed over is settled")
 	}
 }

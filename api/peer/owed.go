@@ -38,7 +38,7 @@ func DecodeRules(src []byte) ([]shield.Rule, error) {
 
 // handOver gives the log what this node owes it, in the background.
 func (c *Client) handOver(ctx context.Context, handing *sync.WaitGroup) {
-	if len(c.opts.Purges.Owed()) == 0 {
+	if !c.opts.Purges.Owes() {
 		return
 	}
 	select {
@@ -57,7 +57,7 @@ func (c *Client) handOver(ctx context.Context, handing *sync.WaitGroup) {
 // payDebts returns when the log has the rules that this node put into force by itself
 // until now.
 func (c *Client) payDebts(ctx context.Context) error {
-	if len(c.opts.Purges.Owed()) == 0 {
+	if !c.opts.Purges.Owes() {
 		return nil
 	}
 	select {
