@@ -3,6 +3,7 @@ package shield_test
 import (
 	"context"
 	"errors"
+	"math"
 	"testing"
 
 	"weir/keying"
@@ -45,11 +46,18 @@ func FuzzReplay(f *testing.F) {
 	f.Add(uint64(4), []byte("s12"))
 	f.Add(uint64(5), []byte("n0123456789abcdef"))
 	f.Add(uint64(6), []byte("m12"))
-	f.Add(^uint64(0), []byte("u"))
+	f.Add(uint64(7), []byte("i0123456789abcdef"))
+	f.Add(uint64(math.MaxUint64), []byte("u"))
 	f.Fuzz(func(t *testing.T, epoch uint64, rule []byte) {
 		log := &memoryLog{epochs: []uint64{epoch}, rules: [][]byte{rule}}
 		p, err := shield.NewPurges(log)
 		if err != nil {
+			return
+		}
+		if len(rule) == 17 && rule[0] == 'i' { // an identity and no rules: whatever is stored is older than the log
+			if !p.Purged(keying.Key{}, &rfc9111.Response{Epoch: epoch}) || p.Current() <= epoch && epoch < math.MaxUint64 {
+				t.Errorf("log of an identity alone, at epoch %d: current %d", epoch, p.Current())
+			}
 			return
 		}
 		base := keying.Key{}.Base()

@@ -99,7 +99,7 @@ func newPurges(log Log, l limits) (*Purges, error) {
 // nobody knows what it forbade. So nothing from before may be reused, and epochs
 // begin where no earlier log can have come to: one rule a nanosecond.
 func (p *Purges) startAnew() {
-	epoch := uint64(time.Now().UnixNano())
+	epoch := max(uint64(time.Now().UnixNano()), p.newest.Load()+1) // clocks can go back
 	p.id = newLogID()
 	p.putLocked(epoch, AllRule())
 	p.newest.Store(epoch)
