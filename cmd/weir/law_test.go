@@ -51,6 +51,18 @@ var forbiddenEdges = []edge{
 	{"l2", "shield", "siblings: the shield declares the store it needs, cmd adapts this one to it"},
 	{"l2", "api", "a tier must work without any door"},
 
+	{"kv", "api", "values do not know which door asks"},
+	{"kv", "l1", "it declares the memory that it needs"},
+	{"kv", "l2", "it declares the disk that it needs"},
+	{"kv", "shield", "it declares the log that it needs"},
+	{"kv", "policy", "values have no routes"},
+	{"kv", "rfc9111", "values are no responses"},
+	{"kv", "cmd", "cmd wires; whoever imports it could not be wired"},
+	{"kv", "bench", "nothing imports bench: it measures the product and is no part of it"},
+	{"l1", "kv", "memory holds what it is given"},
+	{"l2", "kv", "the disk keeps what it is given"},
+	{"shield", "kv", "the log names values; what they are changes nothing"},
+
 	{"shield", "l1", "siblings: the shield tells a listener that it declares itself"},
 	{"shield", "l2", "siblings: the shield stores through an interface that it declares itself"},
 	{"shield", "api", "a tier must work without any door"},
@@ -116,8 +128,8 @@ var names = []nameRule{
 	{"net/http", "Transport", []string{"shield", "cmd", "api/peer"}, "the shield alone talks to origins; cmd talks to admin listeners, peers to each other"},
 	{"net/http", "DefaultTransport", nil, "it has no limits and is shared with whoever else uses it"},
 	{"net/http", "DefaultClient", nil, "it has no timeout"},
-	{"time", "Now", []string{"api", "cmd", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
-	{"time", "Since", []string{"api", "cmd", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
+	{"time", "Now", []string{"api", "cmd", "kv", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
+	{"time", "Since", []string{"api", "cmd", "kv", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
 	{"time", "Sleep", nil, "whoever waits, waits for an event or a context"},
 }
 
