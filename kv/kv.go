@@ -56,6 +56,11 @@ type Condition struct {
 	Absent  bool   // nothing is there
 	Present bool   // something is
 	Version uint64 // this is there; 0: any
+
+	// Since is an epoch of the purge log: no later rule names the key, nor a tag of the draft;
+	// 0: whatever it says. It is for values that were made from what was so at that epoch. A
+	// write or a deletion meanwhile, of a key with nothing under it too, is such a rule.
+	Since uint64
 }
 
 // An Increment is a change of a number.
@@ -83,7 +88,7 @@ type Store interface {
 	// Set keeps a value in the place of what is there, and returns its version.
 	Set(ctx context.Context, key string, d Draft, c Condition) (version uint64, err error)
 
-	// Delete removes what is under key, or says ErrMissing.
+	// Delete removes what is under key, or says ErrMissing. The log is told in either case.
 	Delete(ctx context.Context, key string, c Condition) error
 
 	// Incr adds to a number, from 0 where nothing is. A number is kept as decimal digits.
