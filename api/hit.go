@@ -21,7 +21,7 @@ type Memory interface {
 	// Keep keeps a head for what Hit found, to be found with it, if there is room.
 	Keep(found *l1.Found, ready *l1.ReadyHead)
 	// CountHit is told of each answer that was made of what Hit found.
-	CountHit()
+	CountHit(found *l1.Found)
 }
 
 // Hits answers plain requests for fresh objects in memory on the connection itself, below
@@ -59,10 +59,11 @@ type hit struct {
 	found  l1.Found
 	status int
 
-	hosts     hostMemo
-	codings   codingMemo
-	none      [1]string // the If-None-Match of conditional
-	condition http.Header
+	hosts   hostMemo
+	codings codingMemo
+	value   [1]string   // of the field in one of those that follow
+	unless  http.Header // If-None-Match alone
+	since   http.Header // If-Modified-Since alone
 
 	out    []byte // what is sent first
 	record Record
@@ -70,7 +71,8 @@ type hit struct {
 
 func newHit(hits *Hits) *hit {
 	x := &hit{hits: hits}
-	x.condition = http.Header{"If-None-Match": x.none[:]}
+	x.unless = http.Header{"If-None-Match": x.value[:]}
+	x.since = http.Header{"If-Modified-Since": x.value[:]}
 	return x
 }
 
@@ -90,7 +92,7 @@ func (hits *Hits) find(h *head, size int, secure bool) *hit {
 
 func (x *hit) free() {
 	x.head, x.plan, x.ask, x.found = head{}, nil, l1.Ask{}, l1.Found{}
-	x.asked, x.record, x.none[0] = keying.Request{}, Record{}, ""
+	x.asked, x.record, x.value[0] = keying.Request{}, Record{}, ""
 	x.hits.spare.Put(x)
 }
 
@@ -134,7 +136,7 @@ func suits(plan *policy.Plan, region string) bool {
 		return false
 	}
 	return len(plan.RemoveRequestHeaders) == 0 || !slices.ContainsFunc(plan.RemoveRequestHeaders, func(name string) bool {
-		return name == "Accept-Encoding" || name == "If-None-Match"
+		return name == "Accept-Encoding" || name == "If-None-Match" || name == "If-Modified-Since"
 	})
 }
 
@@ -147,12 +149,8 @@ func (x *hit) has() bool {
 	x.status = resp.Status
 	switch x.status {
 	case http.StatusOK:
-		if x.head.glance.ifNone != nil {
-			x.none[0] = view(x.head.glance.ifNone)
-			asked := rfc9111.Request{Method: http.MethodGet, Header: x.condition}
-			if rfc9111.Evaluate(asked, resp) == rfc9111.NotModified {
-				x.status = http.StatusNotModified
-			}
+		if rfc9111.Evaluate(x.conditional(), resp) == rfc9111.NotModified {
+			x.status = http.StatusNotModified
 		}
 	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent, http.StatusNotModified:
 		return false
@@ -161,6 +159,18 @@ func (x *hit) has() bool {
 		return false // the origin may have said how long a GET would be
 	}
 	return x.render()
+}
+
+// conditional is the request with its condition, if it has one. A date means nothing beside a tag, RFC 9110 13.1.3.
+func (x *hit) conditional() rfc9111.Request {
+	asked := rfc9111.Request{Method: http.MethodGet}
+	switch g := &x.head.glance; {
+	case g.ifNone != nil:
+		x.value[0], asked.Header = view(g.ifNone), x.unless
+	case g.ifSince != nil:
+		x.value[0], asked.Header = view(g.ifSince), x.since
+	}
+	return asked
 }
 
 func (x *hit) isHead() bool { return len(x.head.method) == len(http.MethodHead) }
@@ -177,7 +187,7 @@ func (x *hit) done(c *guardConn, sent int64, err error) {
 	if err != nil {
 		r.Aborted, r.Left, r.Err = true, true, err
 	}
-	x.hits.memory.CountHit()
+	x.hits.memory.CountHit(&x.found)
 	d.counters.count(r)
 	if entry := d.log.check(r); entry != nil {
 		r.Client = withoutPort(c.RemoteAddr().String())

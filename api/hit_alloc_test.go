@@ -47,6 +47,7 @@ func TestHitsDoNotAllocate(t *testing.T) {
 		"parameters":  get("/only?page=2&x=1&page=1", browser...),
 		"HEAD":        head1("/", browser...),
 		"unchanged":   get("/", append(browser, `If-None-Match: "v0", "v1"`)...),
+		"not since":   get("/weak", append(browser, "If-Modified-Since: Sun, 01 Mar 2026 10:00:00 GMT")...),
 		"long":        get("/long", browser...),
 		"two pages":   get("/middle", browser...),
 		"not changed": get("/coded", browser...),

@@ -11,6 +11,7 @@ type glance struct {
 	odd      bool   // it has a field that only the door can deal with
 	encoding []byte // Accept-Encoding, nil without one
 	ifNone   []byte // If-None-Match, nil without one
+	ifSince  []byte // If-Modified-Since, nil without one
 }
 
 // field notes a field line. Everything is odd that the door, a tier or net/http reads from a request which
@@ -45,7 +46,7 @@ func (g *glance) field(name, value []byte) {
 		g.strange(name, "cache-min-epoch")
 		g.once(name, "accept-encoding", value, &g.encoding)
 	case len("If-Modified-Since"):
-		g.strange(name, "if-modified-since")
+		g.once(name, "if-modified-since", value, &g.ifSince)
 		g.strange(name, "transfer-encoding")
 	case len("If-Unmodified-Since"):
 		g.strange(name, "if-unmodified-since")

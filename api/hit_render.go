@@ -13,7 +13,7 @@ import (
 // render puts the head of the answer into x.out, and the body behind it if it is short.
 func (x *hit) render() bool {
 	ready := x.found.Ready
-	if ready == nil || ready.Plan != x.plan.Number || ready.Table != x.plan.Table.Version {
+	if ready == nil {
 		if ready = x.prepare(); ready == nil {
 			return false
 		}

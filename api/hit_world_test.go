@@ -37,6 +37,8 @@ const hitRoutes = `
 	{"name": "none", "match": {"path": "/none"}, "key": {"excludeAllQueryParameters": true}},
 	{"name": "raw", "match": {"path": "/raw/*"}, "compress": false},
 	{"name": "unasked", "match": {"path": "/unasked"}, "removeRequestHeaders": ["if-none-match"]},
+	{"name": "undated", "match": {"path": "/undated"}, "removeRequestHeaders": ["if-modified-since"]},
+	{"name": "heads", "match": {"path": "/two", "methods": ["HEAD"]}, "setResponseHeaders": {"x-a": "of HEAD"}},
 	{"name": "set", "match": {"path": "/set"}, "setResponseHeaders": {"x-a": "1", "accept-ranges": "none", "server": "weir"}, "browser": {"maxAgeSeconds": 60, "serviceWorkerSeconds": 5}},
 	{"name": "product", "match": {"path": "/products/:id"}, "tags": ["product:{id}"]},
 	{"name": "hosted", "match": {"hosts": ["*.hosted.test"], "path": "/hosted"}}`
@@ -79,9 +81,9 @@ func (w *hitWorld) Hit(ask *l1.Ask, found *l1.Found) bool { return w.tier.Hit(as
 
 func (w *hitWorld) Keep(found *l1.Found, ready *l1.ReadyHead) { w.tier.Keep(found, ready) }
 
-func (w *hitWorld) CountHit() {
+func (w *hitWorld) CountHit(found *l1.Found) {
 	w.hits.Add(1)
-	w.tier.CountHit()
+	w.tier.CountHit(found)
 }
 
 type stillEpochs struct{}
@@ -137,6 +139,10 @@ func originSays(req *policy.Request) (*rfc9111.Response, []byte) {
 		r.Header = http.Header{}
 	case "/brief":
 		r.Header = http.Header{"Cache-Status": {"origin; hit"}, "Accept-Ranges": {"none"}, "Age": {"4"}}
+	case "/unclear":
+		r.Header.Set("Last-Modified", "yesterday")
+	case "/twice":
+		r.Header["Last-Modified"] = []string{"Sun, 01 Mar 2026 10:00:00 GMT", "Sun, 01 Mar 2026 10:00:00 GMT"}
 	case "/weak":
 		r.Header.Set("Etag", `W/"v1"`)
 		r.Header.Set("Content-Language", "en")

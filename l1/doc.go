@@ -27,7 +27,8 @@
 //     stale, may have been purged since it was last looked at, is still to be coded, or depends on
 //     more of a request than its key and the codings that it accepts.
 //
-// With the open head of an object that was hit a [ReadyHead] is kept, its head as it is sent. It counts in the budget.
+// With the open head of an object that was hit its [ReadyHead] is kept, the head as it is sent, by two plans
+// at most: GET and HEAD may be of different routes. It counts in the budget.
 //
 // # How entries live
 //
@@ -63,8 +64,9 @@
 // # What an entry costs
 //
 // The head of an object is held packed into one string, with numbers for common field names. When it is
-// asked for it is unpacked and stays open, with the ready head that may be made of it, until others were asked
-// for since: open heads have 4 % of the budget of their own, which objects leave to them. 1 KiB of
+// asked for it is unpacked and stays open, with the heads that are made of it for sending, until there is no room
+// and it was not asked for since the others were (CLOCK): what is asked for often stays open while many others are
+// asked for once. Open heads have 4 % of the budget of their own, which objects leave to them. 1 KiB of
 // body with 300 bytes of head takes about 350 bytes of heap beyond its payload while the entry is young, and 470 to
 // 540 in ristretto, whose own tables are 170 to 220 of that. With a parsed Header in every object it was 900 to 1,100.
 //

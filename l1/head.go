@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"weir/policy"
 	"weir/rfc9111"
 )
 
@@ -25,14 +26,39 @@ type headPlace struct{ atomic.Pointer[openHead] }
 // nowhere is the place of heads that are not held any more.
 var nowhere = new(headPlace)
 
-// openHead is a head as others need it, and as it is sent. It is frozen but for ready.
+// openHead is a head as others need it, and as it is sent. It is frozen but for the atomics.
 type openHead struct {
 	resp  rfc9111.Response
-	ready atomic.Pointer[ReadyHead] // nil until somebody made one
-	cost  int64                     // ready included
+	ready [readyPlans]atomic.Pointer[ReadyHead] // nil until somebody made them
+	used  atomic.Bool                           // since it came to its place in the queue
 
+	cost  int64 // those that are ready included; this and what follows is guarded by heads.mu
 	place *headPlace
 	queue *list.Element
+}
+
+// readyPlans is by how many plans an open head can be ready: GET and HEAD may have one each.
+const readyPlans = 2
+
+// by returns the head that is ready by plan.
+func (o *openHead) by(plan *policy.Plan) *ReadyHead {
+	for i := range o.ready {
+		if r := o.ready[i].Load(); r != nil && r.Plan == plan.Number && r.Table == plan.Table.Version {
+			return r
+		}
+	}
+	return nil
+}
+
+// slotLocked is where ready belongs: in place of one by the same plan, or by another table, which hardly
+// comes back, or else of any.
+func (o *openHead) slotLocked(ready *ReadyHead) *atomic.Pointer[ReadyHead] {
+	for i := range o.ready {
+		if r := o.ready[i].Load(); r == nil || r.Table != ready.Table || r.Plan == ready.Plan {
+			return &o.ready[i]
+		}
+	}
+	return &o.ready[ready.Plan%readyPlans]
 }
 
 // pack makes h a copy of resp, which shares no strings with what resp was parsed from.
@@ -89,7 +115,8 @@ func (h *head) opened() *openHead {
 // to them, or those of a full store would never be open.
 const openShare = 4
 
-// heads keeps open what was asked for last.
+// heads keeps open what is asked for: in a queue in which each head that was used since it came to its
+// place has another round.
 type heads struct {
 	counts *counts
 	budget int64 // of all that is held
@@ -98,13 +125,16 @@ type heads struct {
 
 	mu     sync.Mutex
 	closed bool
-	queue  list.List // of *openHead, oldest first
+	queue  list.List // of *openHead, in the order in which they are looked at for room
 }
 
 // open returns what h is as others need it.
 func (hs *heads) open(h *head) *openHead {
 	if place := h.place.Load(); place != nil {
 		if o := place.Load(); o != nil {
+			if !o.used.Load() { // or all who read it would wait for each other
+				o.used.Store(true)
+			}
 			return o
 		}
 	}
@@ -130,6 +160,7 @@ func (hs *heads) open(h *head) *openHead {
 // placeLocked leaves o open if there is room.
 func (hs *heads) placeLocked(o *openHead) {
 	if hs.makeRoomLocked(o.cost) {
+		o.used.Store(false)
 		o.queue = hs.queue.PushBack(o)
 		o.place.Store(o)
 	}
@@ -139,13 +170,14 @@ func (hs *heads) placeLocked(o *openHead) {
 func (hs *heads) keep(o *openHead, ready *ReadyHead) {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	cost := o.cost + ready.cost() - o.ready.Load().cost()
+	slot := o.slotLocked(ready)
+	cost := o.cost + ready.cost() - slot.Load().cost()
 	if o.place == nil || o.place.Load() != o || cost > hs.limit() {
 		return
 	}
 	hs.shutLocked(o)
 	o.cost = cost
-	o.ready.Store(ready)
+	slot.Store(ready)
 	hs.placeLocked(o)
 }
 
@@ -156,18 +188,27 @@ func (hs *heads) unused() int64 { return hs.limit() - hs.bytes.Load() }
 
 func (t *Tier) open(h *head) *rfc9111.Response { return &t.store.heads.open(h).resp }
 
-// makeRoomLocked takes cost out of the share, from the heads that were opened first.
+// maxRounds is how many heads get another round while room is made for one.
+const maxRounds = 256
+
+// makeRoomLocked takes cost out of the share, from heads that were not used lately.
 func (hs *heads) makeRoomLocked(cost int64) bool {
 	limit := hs.limit()
 	if hs.closed || cost > limit {
 		return false
 	}
-	for hs.bytes.Load()+cost > limit || !hs.counts.take(cost, hs.budget) {
-		oldest := hs.queue.Front()
-		if oldest == nil {
+	for rounds := 0; hs.bytes.Load()+cost > limit || !hs.counts.take(cost, hs.budget); {
+		next := hs.queue.Front()
+		if next == nil {
 			return false
 		}
-		hs.shutLocked(oldest.Value.(*openHead))
+		if o := next.Value.(*openHead); rounds == maxRounds || !o.used.Load() {
+			hs.shutLocked(o)
+			continue
+		}
+		next.Value.(*openHead).used.Store(false)
+		hs.queue.MoveToBack(next)
+		rounds++
 	}
 	hs.bytes.Add(cost)
 	return true

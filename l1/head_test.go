@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"weir/l1"
+	"weir/policy"
 	"weir/rfc9111"
 )
 
@@ -90,6 +91,25 @@ func TestOpenHeadsAreBoundedAndRight(t *testing.T) {
 	}
 }
 
+// ready asks for a hit by plan, keeps a head of size bytes for one that has none ready, and says whether it had.
+func (n *node) ready(target string, plan *policy.Plan, size int) bool {
+	n.t.Helper()
+	k := keyed(n.t, target, "")
+	ask := l1.Ask{Key: k.Key.Bytes(), Plan: plan, Accepts: k.Accepts, Now: n.clock.Now()}
+	var found l1.Found
+	switch {
+	case !n.Hit(&ask, &found):
+		n.get(request(n.t, target))
+		return false
+	case found.Ready == nil:
+		n.Keep(&found, &l1.ReadyHead{Table: plan.Table.Version, Plan: plan.Number, Bytes: make([]byte, size)})
+		return false
+	case found.Ready.Plan != plan.Number || found.Ready.Table != plan.Table.Version:
+		n.t.Errorf("%s: the head by plan %d of %q", target, found.Ready.Plan, found.Ready.Table)
+	}
+	return true
+}
+
 // A store is full most of its life. What is asked for again and again has its head open then too.
 func TestHeadsAreOpenInAFullStore(t *testing.T) {
 	const hot = 100
@@ -103,21 +123,77 @@ func TestHeadsAreOpenInAFullStore(t *testing.T) {
 	ready := 0
 	for round := range 3 {
 		for i := 2000 - hot; i < 2000; i++ {
-			target := "/" + strconv.Itoa(i)
-			k := keyed(t, target, "")
-			ask := l1.Ask{Key: k.Key.Bytes(), Plan: compressing, Accepts: k.Accepts, Now: n.clock.Now()}
-			var found l1.Found
-			switch hit := n.Hit(&ask, &found); {
-			case !hit:
-				n.get(request(t, target))
-			case found.Ready == nil:
-				n.Keep(&found, &l1.ReadyHead{Table: "t", Plan: 1, Bytes: make([]byte, 600)})
-			case round == 2:
+			if n.ready("/"+strconv.Itoa(i), compressing, 600) && round == 2 {
 				ready++
 			}
 		}
 	}
 	if ready != hot {
 		t.Errorf("%d of %d have a head that is ready", ready, hot)
+	}
+}
+
+// What is used keeps its head while many others are asked for once or twice, far more than can be open.
+func TestHotHeadsStayOpen(t *testing.T) {
+	const hot, objects = 50, 3000
+	n := newNode(t, l1.Options{MaxBytes: 8 << 20})
+	for i := range objects {
+		n.fill("/"+strconv.Itoa(i), "body", nil)
+	}
+	for range 3 {
+		for i := range hot {
+			n.ready("/"+strconv.Itoa(i), compressing, 600)
+		}
+	}
+	for cold := hot; cold < objects; cold++ {
+		n.ready("/"+strconv.Itoa(cold), compressing, 600)
+		n.ready("/"+strconv.Itoa(cold), compressing, 600)
+		if i := cold % hot; !n.ready("/"+strconv.Itoa(i), compressing, 600) {
+			t.Fatalf("/%d has lost its head to one of the first %d others", i, cold-hot)
+		}
+	}
+	if n.ready("/"+strconv.Itoa(hot), compressing, 600) {
+		t.Error("all heads are open: not what is to be tested")
+	}
+}
+
+// Heads by the plans of GET and HEAD are kept beside each other, others in place of older ones.
+func TestHeadsByTwoPlansAreKept(t *testing.T) {
+	plan := func(table string, number int) *policy.Plan {
+		return &policy.Plan{Number: number, Edge: true, Compress: true, Table: &policy.Table{Version: table}}
+	}
+	n := newNode(t, l1.Options{})
+	n.fill("/a", "hello", nil)
+	n.get(request(t, "/a"))
+	empty := n.Stats().Bytes
+	for _, c := range []struct {
+		plan *policy.Plan
+		want bool
+	}{
+		{plan("old", 1), false},
+		{plan("old", 2), false},
+		{plan("old", 1), true},
+		{plan("old", 2), true},
+		{plan("new", 1), false},
+		{plan("new", 3), false},
+		{plan("new", 1), true},
+		{plan("new", 3), true},
+		{plan("old", 2), false},
+		{plan("new", 1), false},
+		{plan("new", 1), true},
+		{plan("new", 4), false},
+		{plan("new", 4), true},
+	} {
+		if got := n.ready("/a", c.plan, 100); got != c.want {
+			t.Errorf("plan %d of %q has a head: %t, want %t", c.plan.Number, c.plan.Table.Version, got, c.want)
+		}
+		if more := n.Stats().Bytes - empty; more > 2*300 {
+			t.Errorf("%d bytes for two heads of 100", more)
+		}
+	}
+	n.fill("/a", "again", nil)
+	n.get(request(t, "/a"))
+	if bytes := n.Stats().Bytes; bytes != empty {
+		t.Errorf("%d bytes after a refresh, %d before", bytes, empty)
 	}
 }

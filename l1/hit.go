@@ -14,8 +14,8 @@ import (
 // Ask is a GET or HEAD without any condition on what is stored and without directives, as
 // far as [Tier.Hit] needs it. Nothing of it is kept.
 type Ask struct {
-	Key     string // the canonical bytes of [keying.Key]
-	Plan    *policy.Plan
+	Key     string       // the canonical bytes of [keying.Key]
+	Plan    *policy.Plan // of a table
 	Accepts keying.Accepts
 	Header  http.Header // Accept-Encoding as the request is forwarded with it, and nothing else
 	Now     time.Time
@@ -28,9 +28,10 @@ type Found struct {
 	Body   []byte
 	Varied bool          // as in an [rfc9111.Answer]
 	TTL    time.Duration // what is left of its lifetime
-	Ready  *ReadyHead    // what was kept for it, nil for nothing
+	Ready  *ReadyHead    // what was kept for it and the plan, nil for nothing
 
-	open *openHead
+	entry *entry
+	open  *openHead
 }
 
 // ReadyHead is the head of a response as it is sent, by one plan, from the end of its status line
@@ -59,9 +60,9 @@ var noWait = func() context.Context {
 
 // Hit looks for what Fetch would answer with if that is a fresh object which needs no work
 // and is as good as any: ok is false whenever there is doubt, and then Fetch decides. It
-// neither waits nor, while the object's head is open, allocates.
+// neither waits nor, while the object's head is open, allocates. The use is counted by CountHit.
 func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
-	e := t.store.find(t.hash(ask.Key)) // Fetch counts the use if it is asked too
+	e := t.store.find(t.hash(ask.Key))
 	if e == nil || e.key.Bytes() != ask.Key || !t.current(e) {
 		return false
 	}
@@ -76,13 +77,15 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 	if len(e.variants) > 1 {
 		o.used.Store(ask.Now.UnixNano())
 	}
-	e.use()
-	found.Key, found.TTL = e.key, o.head.bare.TTL(ask.Now)
+	found.entry, found.Key, found.TTL = e, e.key, o.head.bare.TTL(ask.Now)
 	return true
 }
 
 // CountHit counts an answer that was made of what Hit found.
-func (t *Tier) CountHit() { t.counts.hits.Add(1) }
+func (t *Tier) CountHit(found *Found) {
+	found.entry.use()
+	t.counts.hits.Add(1)
+}
 
 // plainly returns the variant that a request selects, if that is plain to see.
 func (t *Tier) plainly(e *entry, ask *Ask) *object {
@@ -119,7 +122,7 @@ func (t *Tier) ready(o *object, ask *Ask, found *Found) bool {
 		}
 	}
 	found.open = t.store.heads.open(h)
-	found.Head, found.Ready = &found.open.resp, found.open.ready.Load()
+	found.Head, found.Ready = &found.open.resp, found.open.by(ask.Plan)
 	return true
 }
 

@@ -44,7 +44,10 @@ func parseDate(value string) (time.Time, bool) {
 	if at := strings.LastIndexByte(text, ':') + 1; text[at:at+2] == "60" {
 		text, leap = text[:at]+"59"+text[at+2:], time.Second
 	}
-	t, err := time.Parse(form.layout, strings.ToUpper(text))
+	if !strings.HasSuffix(text, "GMT") { // months are known in any case
+		text = strings.ToUpper(text)
+	}
+	t, err := time.Parse(form.layout, text)
 	return t.Add(leap), err == nil
 }
 
