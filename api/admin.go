@@ -37,6 +37,7 @@ type AdminOptions struct {
 	Stats   func() any         // of the node as a whole, marshalled as JSON
 	Policy  func() PolicyState // in force
 	Metrics http.Handler       // /metrics; nil: no such route
+	Journal *Journal           // of the node's doors, for /v1/logs; nil: no such route
 	Log     *zap.Logger        // of failures; nil: none
 }
 
@@ -97,6 +98,9 @@ func (a *Admin) routes() []route {
 	}
 	if a.opts.Metrics != nil {
 		routes = append(routes, route{method: "GET", path: "/metrics", handle: a.metrics})
+	}
+	if a.opts.Journal != nil {
+		routes = append(routes, route{method: "GET", path: "/v1/logs", handle: a.logs})
 	}
 	return routes
 }
@@ -200,7 +204,7 @@ func adminFault(err error) *fault {
 	case errors.As(err, &large):
 		return &fault{status: 413, code: "body-too-large", message: "The request body is longer than this route takes; nothing was done.", hint: "Send several shorter ones.", close: true}
 	case errors.As(err, &unrouted) && unrouted.Code == http.StatusNotFound:
-		return &fault{status: 404, code: "not-found", message: "There is nothing at this path of the admin listener.", hint: "Try /healthz, /readyz, /metrics, /v1/stats, /v1/policy or /v1/purge."}
+		return &fault{status: 404, code: "not-found", message: "There is nothing at this path of the admin listener.", hint: "Try /healthz, /readyz, /metrics, /v1/stats, /v1/logs, /v1/policy or /v1/purge."}
 	case errors.As(err, &unrouted) && unrouted.Code == http.StatusMethodNotAllowed:
 		return &fault{status: 405, code: "method-not-allowed", message: "This path does not take this method."}
 	}

@@ -7,7 +7,7 @@
 //	admit.go   what is refused, what the request looks like to a tier
 //	(the tier) everything that is known about caching
 //	render.go  the head towards the client; ranges.go, stream.go: the body
-//	record.go  counters, and a line in the access log
+//	record.go  counters, and a line in the access log; journal.go: in what logs.go shows
 //
 // Most requests never come that far. A [Guard] sees each head before net/http does, and [Hits]
 // answers plain requests for fresh objects in memory there, on the connection itself:
@@ -51,7 +51,8 @@
 //   - A peer that is slow, silent or talks nonsense keeps nobody else waiting: no purge, no
 //     other peer, and no memory beyond what was looked up for it last.
 //   - Counters count every request. The access log may leave requests out when
-//     there are many, but never failures.
+//     there are many, but never failures. Who follows the [Journal] keeps no request waiting, and is told
+//     how many it has missed.
 //
 // Who gets trailer fields. RFC 9110 6.5.1 lets them be dropped anywhere, except for clients
 // that say TE: trailers: only those get them, over HTTP/1.1 chunked or HTTP/2, and

@@ -62,6 +62,7 @@ type nodeOptions struct {
 	disabled       bool             // nothing is cached
 	now            func() time.Time // nil: time.Now
 	log            *zap.Logger
+	journal        *api.Journal // of requests; nil: none
 
 	name    string   // of an edge: where it listens to clients, "" for nowhere
 	shields []string // of an edge: where to ask
@@ -146,7 +147,8 @@ func (n *node) openDoor(filled *lateListener) (err error) {
 	}
 	filled.tier.Store(n.memory)
 	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
-		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Log: n.log, Disabled: n.disabled, Settling: n.live.Settling,
+		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Log: n.log, Journal: n.opts.journal,
+		Disabled: n.disabled, Settling: n.live.Settling,
 	})
 	n.hits = api.NewHits(n.door, n.memory)
 	return nil
@@ -161,7 +163,7 @@ func (n *node) openPeers() error {
 	}
 	n.peers = api.NewPeerDoor(api.PeerOptions{
 		Tier: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere,
-		Now: n.now, Log: n.log, Settling: n.live.Settling, Disabled: n.disabled,
+		Now: n.now, Log: n.log, Journal: n.opts.journal, Settling: n.live.Settling, Disabled: n.disabled,
 		Seen: regions,
 		OnSeen: func(regions []string) {
 			if err := seen.save(regions); err != nil {
