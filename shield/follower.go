@@ -154,6 +154,7 @@ func (p *Purges) Apply(b Batch) {
 		putAll(hard, soft, b.Rules)
 	}
 	p.hard, p.soft, p.id = hard, soft, b.Log
+	p.recent.follow(current, b, p.limits.recent)
 	if version := p.version.Load() + 1; b.Reset {
 		current = b.Epoch
 		p.own.since.put(version, AllRule())
