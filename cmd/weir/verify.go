@@ -19,6 +19,14 @@ func (verifyCommand) Help() string {
 is damaged; a node on that folder would leave the damaged part out and serve the rest.`
 }
 
+func (verifyCommand) manual() manual {
+	return manual{
+		examples: `weir verify
+weir verify --data /var/lib/weir`,
+		exit: "0 all is right; 1 something is damaged, or the folder cannot be read; 2 wrong usage",
+	}
+}
+
 // Run prints what is in the folder, and each damage on standard error.
 func (c *verifyCommand) Run(con console) error {
 	found, err := l2.Verify(c.Data)
