@@ -3,7 +3,8 @@
 //
 // It owns what is held in memory and for how long it is worth its room, the
 // variants under a key, the check of an object's epoch, and what content coding each
-// client gets, whoever answers.
+// client gets, whoever answers. Beside that, and with a budget of its own, it has the
+// memory for values of programs, [Values], which knows nothing of what they are.
 //
 // What must always hold:
 //   - The cost of everything held, coded and decoded bodies and bookkeeping
@@ -69,6 +70,13 @@
 // asked for once. Open heads have 4 % of the budget of their own, which objects leave to them. 1 KiB of
 // body with 300 bytes of head takes about 350 bytes of heap beyond its payload while the entry is young, and 470 to
 // 540 in ristretto, whose own tables are 170 to 220 of that. With a parsed Header in every object it was 900 to 1,100.
+//
+// # Values
+//
+// A look-up in [Values] takes no lock, allocates nothing, and writes only to a counter that few share: about 50 ns of a
+// processor, and as much for each of several that read one key (BenchmarkValuesGet). So the table is this package's
+// own: a map behind a lock has its readers wait for each other's processor. Beside its key and the bytes that the
+// caller counts a value costs 80 bytes and 11 to 16 of the table.
 //
 // # Content codings
 //
