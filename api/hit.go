@@ -67,10 +67,12 @@ type hit struct {
 
 	out    []byte // what is sent first
 	record Record
+	desk   desk
 }
 
 func newHit(hits *Hits) *hit {
 	x := &hit{hits: hits}
+	x.desk.fields = http.Header{}
 	x.unless = http.Header{"If-None-Match": x.value[:]}
 	x.since = http.Header{"If-Modified-Since": x.value[:]}
 	return x
@@ -189,15 +191,8 @@ func (x *hit) done(c *guardConn, sent int64, err error) {
 	}
 	x.hits.memory.CountHit(&x.found)
 	d.counters.count(r)
-	entry, wanted := d.log.check(r), d.log.journal.wants(r)
-	if entry == nil && !wanted {
-		return
-	}
-	r.Client = withoutPort(c.RemoteAddr().String())
-	if wanted {
-		d.log.journal.add(r)
-	}
-	if entry != nil {
+	if entry := d.log.check(r); entry != nil {
+		r.Client = withoutPort(c.RemoteAddr().String())
 		r.Method, r.Target = strings.Clone(r.Method), strings.Clone(r.Target) // a log may keep them
 		r.writeTo(entry)
 	}

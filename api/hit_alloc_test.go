@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"runtime/debug"
@@ -15,6 +16,7 @@ import (
 type endless struct {
 	net.Conn // nil: what is not below is never called
 	request  []byte
+	next     func(left int) []byte // another request each time, nil for the same
 	left     int
 }
 
@@ -23,6 +25,9 @@ func (c *endless) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	c.left--
+	if c.next != nil {
+		c.request = c.next(c.left)
+	}
 	return copy(p, c.request), nil
 }
 
@@ -97,6 +102,31 @@ func BenchmarkConnectionHit(b *testing.B) {
 	conn.left = b.N
 	_, _ = guarded.Read(p)
 	if n := w.hits.Load(); n < int64(b.N) {
+		b.Fatalf("%d hits of %d", n, b.N)
+	}
+}
+
+// BenchmarkColdHit is a hit of an object whose head is not open, because too many others were asked for.
+func BenchmarkColdHit(b *testing.B) {
+	const objects = 8000 // four times what has room
+	w := newHitWorld(b, true)
+	var in []byte
+	for i := range objects {
+		in = append(in, get(fmt.Sprintf("/products/%05d?page=3", i), browser...)...)
+	}
+	w.warm(string(in))
+	conn := &endless{request: in[:len(in)/objects]}
+	guarded, err := api.Guard(once{conn}, w.opts).Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	before := w.hits.Load()
+	p := make([]byte, 4096)
+	b.ReportAllocs()
+	b.ResetTimer()
+	conn.left, conn.next = b.N, func(i int) []byte { i %= objects; return in[i*len(in)/objects : (i+1)*len(in)/objects] }
+	_, _ = guarded.Read(p)
+	if n := w.hits.Load() - before; n < int64(b.N) {
 		b.Fatalf("%d hits of %d", n, b.N)
 	}
 }

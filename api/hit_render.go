@@ -35,26 +35,40 @@ func (x *hit) render() bool {
 	return true
 }
 
+// desk is what a head is made on that is not ready. Nothing lies on it between two of them.
+type desk struct {
+	req    policy.Request
+	ans    rfc9111.Answer
+	fields http.Header
+	head   bytes.Buffer
+}
+
+func (d *desk) clear() {
+	d.req, d.ans = policy.Request{}, rfc9111.Answer{}
+	clear(d.fields)
+	d.head.Reset()
+}
+
 // prepare makes the head of the answer, as the door does. It returns nil where it cannot be sure
 // that this head is the one for every request like this.
 func (x *hit) prepare() *l1.ReadyHead {
-	req := &policy.Request{Method: http.MethodGet, Plan: x.plan}
-	ans := &rfc9111.Answer{Head: x.found.Head, Bytes: x.found.Body, Decision: x.decision(), Varied: x.found.Varied}
+	defer x.desk.clear()
+	req, ans, h, b := &x.desk.req, &x.desk.ans, x.desk.fields, &x.desk.head
+	req.Method, req.Plan = http.MethodGet, x.plan
+	ans.Head, ans.Bytes, ans.Decision, ans.Varied = x.found.Head, x.found.Body, x.decision(), x.found.Varied
 	ans.Decision.TTL = 0
 	out, err := shape(req, ans)
 	if err != nil || out.status != ans.Head.Status || http.StatusText(out.status) == "" {
 		return nil
 	}
-	h := http.Header{}
 	out.head(h, req, ans, x.ask.Now)
 	if len(h["Age"]) != 1 {
 		return nil
 	}
 	h["Age"] = []string{"0"}
 	ans.Decision.Apply(h, x.hits.door.opts.Region)
-	var b bytes.Buffer
 	b.WriteString("\r\n")
-	_ = h.Write(&b) // a Buffer takes everything
+	_ = h.Write(b) // a Buffer takes everything
 	b.WriteString("\r\n")
 	ready := &l1.ReadyHead{Table: x.plan.Table.Version, Plan: x.plan.Number}
 	ready.Ranges = out.ranged && ans.Head.Header["Accept-Ranges"] == nil && x.plan.SetResponseHeaders["Accept-Ranges"] == ""

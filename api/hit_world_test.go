@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,10 +54,10 @@ type hitWorld struct {
 
 func newHitWorld(t testing.TB, fast bool) *hitWorld {
 	t.Helper()
-	return newLoggedHitWorld(t, fast, nil, api.NewJournal())
+	return newLoggedHitWorld(t, fast, nil)
 }
 
-func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger, journal *api.Journal) *hitWorld {
+func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger) *hitWorld {
 	t.Helper()
 	w := &hitWorld{opts: api.GuardOptions{Region: "fra", HalfClose: time.Minute, Linger: time.Nanosecond}}
 	clock := func() time.Time { return now }
@@ -67,7 +68,7 @@ func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger, journal *api.Jo
 	t.Cleanup(tier.Close)
 	w.tier = tier
 	w.door = api.NewDoor(tier, table(t, hitRoutes), api.DoorOptions{
-		Region: "fra", Log: log, Journal: journal, Now: clock, Pick: func(int) int { return 0 }, DebugAllowed: func(*http.Request) bool { return true },
+		Region: "fra", Log: log, Now: clock, Pick: func(int) int { return 0 }, DebugAllowed: func(*http.Request) bool { return true },
 	})
 	t.Cleanup(w.door.Close)
 	w.opts.Refused = w.door.Refused
@@ -166,7 +167,7 @@ func originSays(req *policy.Request) (*rfc9111.Response, []byte) {
 
 // warm makes what is asked for a hit.
 func (w *hitWorld) warm(in string) {
-	for range 3 { // fetched, looked at, and its head made
+	for range 2 { // fetched, its head made
 		w.play(in, 1<<20)
 	}
 }
@@ -236,8 +237,21 @@ func (l *onceThenClosed) Close() error {
 
 func (l *onceThenClosed) Addr() net.Addr { return &net.TCPAddr{} }
 
+var dateLine = regexp.MustCompile("\r\nDate: ([^\r]*)")
+
+// undated is out without the dates that net/http took from its own clock, which goes on between two worlds.
+func undated(out []byte) []byte {
+	return dateLine.ReplaceAllFunc(out, func(line []byte) []byte {
+		at, err := http.ParseTime(string(dateLine.FindSubmatch(line)[1]))
+		if err == nil && time.Since(at).Abs() < time.Hour {
+			return []byte("\r\nDate: now")
+		}
+		return line
+	})
+}
+
 // same plays bytes in two worlds until they may be hits in one of them, and wants the same
-// answers: first they are fetched, then looked at for purges. It returns the last ones, and how many were hits.
+// answers: first they are fetched, then their heads are made. It returns the last ones, and how many were hits.
 func same(t testing.TB, fast, slow *hitWorld, in string, piece int) (out []byte, hits int64) {
 	t.Helper()
 	for range 3 {
@@ -245,7 +259,7 @@ func same(t testing.TB, fast, slow *hitWorld, in string, piece int) (out []byte,
 		want := slow.play(in, piece)
 		out = fast.play(in, piece)
 		hits = fast.hits.Load() - before
-		if !bytes.Equal(out, want) {
+		if !bytes.Equal(undated(out), undated(want)) {
 			t.Fatalf("%.900q (%d hits)\n got %.900q\nwant %.900q", in, hits, out, want)
 		}
 	}

@@ -25,8 +25,8 @@
 //     decoded, and none gets decoded content that is not whole without an error.
 //   - Decoding is bounded in bytes, ratio and memory, whatever an origin sends.
 //   - [Tier.Hit] finds what Fetch would answer with, or nothing. It leaves to Fetch whatever is
-//     stale, may have been purged since it was last looked at, is still to be coded, or depends on
-//     more of a request than its key and the codings that it accepts.
+//     stale or purged, is still to be coded, or depends on more of a request than its key and the
+//     codings that it accepts.
 //
 // With the open head of an object that was hit its [ReadyHead] is kept, the head as it is sent, by two plans
 // at most: GET and HEAD may be of different routes. It counts in the budget.

@@ -60,14 +60,15 @@ var noWait = func() context.Context {
 
 // Hit looks for what Fetch would answer with if that is a fresh object which needs no work
 // and is as good as any: ok is false whenever there is doubt, and then Fetch decides. It
-// neither waits nor, while the object's head is open, allocates. The use is counted by CountHit.
+// asks nobody but the purges that are known here, and while the object's head is open it does not
+// allocate. The use is counted by CountHit.
 func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 	e := t.store.find(t.hash(ask.Key))
 	if e == nil || e.key.Bytes() != ask.Key || !t.current(e) {
 		return false
 	}
 	o := t.plainly(e, ask)
-	if o == nil || t.epochs.Sight(noWait, ask.Now, 0) != (Sight{}) || !t.surely(o) { // Sight first: it may learn of purges
+	if o == nil || t.epochs.Sight(noWait, ask.Now, 0) != (Sight{}) || !t.vouched(e, o) || o.soft.Load() != nil { // Sight first: it may learn of purges
 		return false
 	}
 	asked := rfc9111.Request{Method: http.MethodGet}

@@ -39,12 +39,6 @@ func (t *Tier) vouched(e *entry, o *object) bool {
 	return true
 }
 
-// surely says whether vouched would be true of o without asking, and o has not gone stale by a
-// purge, which is noted before the epoch.
-func (t *Tier) surely(o *object) bool {
-	return o.epoch.Load() == t.epochs.Current()+1 && o.soft.Load() == nil
-}
-
 // softened is a head that has just gone stale. Its stale windows begin now, because
 // when the purge came is not known.
 func softened(resp *rfc9111.Response, now time.Time) *rfc9111.Response {

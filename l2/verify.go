@@ -14,7 +14,6 @@ type Report struct {
 	Objects  int
 	Bodies   int   // read to the end and in order
 	Bytes    int64 // of those bodies
-	Values   int   // read and in order
 	Damage   []Damage
 }
 
@@ -24,36 +23,23 @@ type Damage struct {
 	What  string
 }
 
-// Verify reads every record of the folder dir, which no process may be writing to: responses, rules and values. It changes
-// nothing.
+// Verify reads every record of the folder dir, which no process may be writing to. It changes nothing.
 func Verify(dir string) (Report, error) {
 	var r Report
-	values, err := r.verifyValues(dir)
+	opts, err := Options{}.withDefaults()
 	if err != nil {
 		return r, err
 	}
 	lock, err := lockFolder(dir, false)
-	switch {
-	case err == nil:
-		err = r.verifyStore(dir, lock)
-	case errors.Is(err, os.ErrNotExist) && values:
-		err = nil // they are there without a store
-	}
-	return r, err
-}
-
-// verifyStore reads the segments and the rule log.
-func (r *Report) verifyStore(dir string, lock *os.File) error {
-	opts, err := Options{}.withDefaults()
 	if err != nil {
-		return errors.Join(err, lock.Close())
+		return r, err
 	}
 	opts.Report = func(err error) { r.Damage = append(r.Damage, Damage{Where: dir, What: err.Error()}) }
 	s := newStore(dir, opts)
 	s.lock = lock
 	defer func() { _ = s.release() }() // only read
 	if err := s.load(false); err != nil {
-		return err
+		return r, err
 	}
 	s.opts.Report = nil
 	r.Segments = len(s.segments)
@@ -64,7 +50,7 @@ func (r *Report) verifyStore(dir string, lock *os.File) error {
 	if err := checkRules(dir); err != nil {
 		r.Damage = append(r.Damage, Damage{Where: filepath.Join(dir, logName), What: err.Error()})
 	}
-	return nil
+	return r, nil
 }
 
 // checkRules reads the rule log. A folder that never had one is fine.

@@ -1,9 +1,8 @@
-package tiers_test
+package main
 
 import (
 	"testing"
 
-	"weir/internal/tiers"
 	"weir/l2"
 	"weir/shield"
 	"weir/shield/shieldtest"
@@ -21,6 +20,6 @@ func TestDiskTierIsAStore(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		return tiers.Store{Store: s}
+		return shieldStore{s}
 	})
 }
