@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -18,8 +19,8 @@ import (
 	"weir/shield"
 )
 
-// maxAdminBody bounds the body of an admin request, in bytes. A route that takes
-// more says so itself.
+// maxAdminBody bounds the body of an admin request, in bytes, unless its route says
+// otherwise.
 const maxAdminBody = 1 << 20
 
 // AdminOptions are what the admin listener shows and how it is guarded.
@@ -33,10 +34,13 @@ type AdminOptions struct {
 	// Purge carries out an order in all regions. nil: no such route.
 	Purge func(ctx context.Context, order shield.PurgeOrder) (shield.PurgeReport, error)
 
+	Values  *Values            // the routes of values; nil: none
+	Changes *Changes           // the stream of purges; nil: no such route
 	Ready   func() error       // nil: ready; otherwise why not
 	Stats   func() any         // of the node as a whole, marshalled as JSON
 	Policy  func() PolicyState // in force
 	Metrics http.Handler       // /metrics; nil: no such route
+	Journal *Journal           // of the node's doors, for /v1/logs; nil: no such route
 	Log     *zap.Logger        // of failures; nil: none
 }
 
@@ -56,26 +60,42 @@ type route struct {
 	method, path string
 	handle       handler
 	open         bool
+	body         int64 // bytes that it takes; 0: maxAdminBody
 }
 
-// Admin is the handler of the admin listener.
+// Admin is the handler of the admin listener, or of one that has a part of its routes.
 type Admin struct {
-	opts AdminOptions
-	echo *echo.Echo
-	csrf *http.CrossOriginProtection
+	opts  AdminOptions
+	words listenerWords
+	echo  *echo.Echo
+	csrf  *http.CrossOriginProtection
+}
+
+// listenerWords are what errors call a listener.
+type listenerWords struct{ name, token, flag, paths string }
+
+var adminWords = listenerWords{
+	name: "admin listener", token: "admin token", flag: "--admin-token",
+	paths: "/healthz, /readyz, /metrics, /v1/stats, /v1/logs, /v1/policy, /v1/purge or /v1/kv/KEY",
 }
 
 // NewAdmin returns the admin handler.
 func NewAdmin(opts AdminOptions) *Admin {
-	if opts.Log == nil {
-		opts.Log = zap.NewNop()
+	a := &Admin{opts: opts, words: adminWords}
+	return a.begin(a.routes())
+}
+
+// begin makes a serve routes.
+func (a *Admin) begin(routes []route) *Admin {
+	if a.opts.Log == nil {
+		a.opts.Log = zap.NewNop()
 	}
-	a := &Admin{opts: opts, echo: echo.New(), csrf: http.NewCrossOriginProtection()}
+	a.echo, a.csrf = echo.New(), http.NewCrossOriginProtection()
 	e := a.echo
 	e.IPExtractor = echo.ExtractIPDirect() // a forwarded address is whatever a client says
 	e.HTTPErrorHandler = a.fail
 	e.Logger.SetOutput(io.Discard) // failures go to our log
-	for _, rt := range a.routes() {
+	for _, rt := range routes {
 		e.Add(rt.method, rt.path, a.wrap(rt))
 		if rt.method == http.MethodGet { // load balancers probe with HEAD, RFC 9110 9.1
 			e.Add(http.MethodHead, rt.path, a.wrap(rt))
@@ -98,13 +118,15 @@ func (a *Admin) routes() []route {
 	if a.opts.Metrics != nil {
 		routes = append(routes, route{method: "GET", path: "/metrics", handle: a.metrics})
 	}
-	return routes
+	if a.opts.Journal != nil {
+		routes = append(routes, route{method: "GET", path: "/v1/logs", handle: a.logs})
+	}
+	return append(append(routes, a.opts.Values.routes()...), a.opts.Changes.routes()...)
 }
 
 // ServeHTTP guards the listener as a whole, unknown routes included, and then
 // lets echo find the route.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxAdminBody)
 	if f := a.guard(r); f != nil {
 		a.writeFault(w, r, f)
 		return
@@ -120,8 +142,8 @@ func (a *Admin) guard(r *http.Request) *fault {
 	if !loopbackHost(r.Host) {
 		return &fault{
 			status: http.StatusForbidden, code: "foreign-host",
-			message: "Without a token the admin listener answers only to localhost and loopback addresses.",
-			hint:    "Ask for it as http://127.0.0.1 or start with --admin-token.",
+			message: "Without a token the " + a.words.name + " answers only to localhost and loopback addresses.",
+			hint:    "Ask for it as http://127.0.0.1 or start with " + a.words.flag + ".",
 		}
 	}
 	if err := a.csrf.Check(r); err != nil {
@@ -158,11 +180,12 @@ func (a *Admin) wrap(rt route) echo.HandlerFunc {
 			c.Response().Header().Set("WWW-Authenticate", `Bearer realm="weir"`)
 			return &fault{
 				status: http.StatusUnauthorized, code: "unauthorized",
-				message: "This needs the admin token.",
+				message: "This needs the " + a.words.token + ".",
 				hint:    "Send it as Authorization: Bearer TOKEN.",
 			}
 		}
 		r := c.Request()
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, cmp.Or(rt.body, maxAdminBody))
 		for i, name := range c.ParamNames() {
 			r.SetPathValue(name, c.ParamValues()[i])
 		}
@@ -187,11 +210,11 @@ func (a *Admin) fail(err error, c echo.Context) {
 		a.opts.Log.Warn("admin answer broke off", zap.String("path", printable(c.Request().URL.Path)), zap.Error(err))
 		return
 	}
-	a.writeFault(c.Response(), c.Request(), adminFault(err))
+	a.writeFault(c.Response(), c.Request(), a.fault(err))
 }
 
-// adminFault adds what only a router and a bounded body can say to the error map.
-func adminFault(err error) *fault {
+// fault adds what only a router and a bounded body can say to the error map.
+func (a *Admin) fault(err error) *fault {
 	var (
 		unrouted *echo.HTTPError
 		large    *http.MaxBytesError
@@ -200,9 +223,9 @@ func adminFault(err error) *fault {
 	case errors.As(err, &large):
 		return &fault{status: 413, code: "body-too-large", message: "The request body is longer than this route takes; nothing was done.", hint: "Send several shorter ones.", close: true}
 	case errors.As(err, &unrouted) && unrouted.Code == http.StatusNotFound:
-		return &fault{status: 404, code: "not-found", message: "There is nothing at this path of the admin listener.", hint: "Try /healthz, /readyz, /metrics, /v1/stats, /v1/policy or /v1/purge."}
+		return &fault{status: 404, code: "not-found", message: "There is nothing at this path of the " + a.words.name + ".", hint: "Try " + a.words.paths + "."}
 	case errors.As(err, &unrouted) && unrouted.Code == http.StatusMethodNotAllowed:
-		return &fault{status: 405, code: "method-not-allowed", message: "This path does not take this method."}
+		return &fault{status: 405, code: "method-not-allowed", message: "This path does not take this method.", hint: "The field Allow lists those that it takes."}
 	}
 	return faultOf(err)
 }

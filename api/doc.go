@@ -7,7 +7,7 @@
 //	admit.go   what is refused, what the request looks like to a tier
 //	(the tier) everything that is known about caching
 //	render.go  the head towards the client; ranges.go, stream.go: the body
-//	record.go  counters, and a line in the access log
+//	record.go  counters, and a line in the access log; journal.go: in what logs.go shows
 //
 // Most requests never come that far. A [Guard] sees each head before net/http does, and [Hits]
 // answers plain requests for fresh objects in memory there, on the connection itself:
@@ -25,6 +25,10 @@
 // what the edge has decided about it; peerreply.go says how much of an answer the edge gets. What
 // is said on the way, and the edge's side of it, are package peer's. peerlog.go brings edges the purges, and
 // peerregions.go knows who has applied them.
+//
+// Programs keep values under keys through [Values], on the admin listener and on one of their own,
+// [NewKV], and follow with [Changes] what is purged and written. kvquery.go is what they may say,
+// kvfault.go what they are told; package kv keeps the values.
 //
 // What must always hold:
 //   - The target that is forwarded is the target that was received, byte for
@@ -50,8 +54,13 @@
 //     then it may be one that has closed its side and reads on.
 //   - A peer that is slow, silent or talks nonsense keeps nobody else waiting: no purge, no
 //     other peer, and no memory beyond what was looked up for it last.
+//   - A value is stored whole or not at all, under the key that the path says when it is decoded once.
+//     Nothing that a request says of a value is left out because it is not understood.
+//   - Values on their way take no more memory than their room, and programs that follow no more than
+//     their places: who has to wait waits for a bounded time.
 //   - Counters count every request. The access log may leave requests out when
-//     there are many, but never failures.
+//     there are many, but never failures. Who follows the [Journal] keeps no request waiting, and is told
+//     how many it has missed.
 //
 // Who gets trailer fields. RFC 9110 6.5.1 lets them be dropped anywhere, except for clients
 // that say TE: trailers: only those get them, over HTTP/1.1 chunked or HTTP/2, and

@@ -34,6 +34,8 @@ type DoorOptions struct {
 	Pick   func(n int) int  // uniform in [0,n), for split tests; default math/rand
 	Log    *zap.Logger      // for the access log and failures; default none
 
+	Journal *Journal // of the node, for those who follow its requests; default none
+
 	// Settling says whether origins may answer requests of a table with another
 	// deployment than its own; default never.
 	Settling     func(t *policy.Table, now time.Time) bool
@@ -98,7 +100,7 @@ type Door struct {
 // a request uses the one that it got from beginning to end.
 func NewDoor(tier Tier, table func() *policy.Table, opts DoorOptions) *Door {
 	d := &Door{tier: tier, table: table, opts: opts.withDefaults()}
-	d.log = newAccessLog(d.opts.Log)
+	d.log = newAccessLog(d.opts.Log, d.opts.Journal)
 	d.upgrades.open = make(map[*upgrade]struct{})
 	return d
 }
@@ -118,7 +120,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Refused counts and logs a request that a [Guard] refused: GuardOptions.Refused.
 func (d *Door) Refused(client net.Addr, status int, code string) {
-	r := Record{Client: withoutPort(client.String()), Status: status, Decision: refused(&fault{code: code}), Err: errors.New(code)}
+	r := Record{Began: d.opts.Now(), Client: withoutPort(client.String()), Status: status, Decision: refused(&fault{code: code}), Err: errors.New(code)}
 	d.counters.count(&r)
 	d.log.write(&r)
 }

@@ -123,6 +123,9 @@ func faultOf(err error) *fault {
 			return &mapped
 		}
 	}
+	if f := valueFault(err); f != nil {
+		return f
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return &fault{status: clientGone, code: "client-gone", message: "The client left.", cause: err}

@@ -191,8 +191,15 @@ func (x *hit) done(c *guardConn, sent int64, err error) {
 	}
 	x.hits.memory.CountHit(&x.found)
 	d.counters.count(r)
-	if entry := d.log.check(r); entry != nil {
-		r.Client = withoutPort(c.RemoteAddr().String())
+	entry, wanted := d.log.check(r), d.log.journal.wants(r)
+	if entry == nil && !wanted {
+		return
+	}
+	r.Client = withoutPort(c.RemoteAddr().String())
+	if wanted {
+		d.log.journal.add(r)
+	}
+	if entry != nil {
 		r.Method, r.Target = strings.Clone(r.Method), strings.Clone(r.Target) // a log may keep them
 		r.writeTo(entry)
 	}

@@ -264,7 +264,7 @@ func TestHitsAreCounted(t *testing.T) {
 func TestHitsAreLogged(t *testing.T) {
 	quick, gotLines := observer.New(zap.InfoLevel)
 	usual, wantLines := observer.New(zap.InfoLevel)
-	fast, slow := newLoggedHitWorld(t, true, zap.New(quick)), newLoggedHitWorld(t, false, zap.New(usual))
+	fast, slow := newLoggedHitWorld(t, true, zap.New(quick), nil), newLoggedHitWorld(t, false, zap.New(usual), nil)
 	same(t, fast, slow, get("/products/42?a", browser...)+head1("/products/42?a")+get("/products/42?a", `If-None-Match: "v1"`), 1<<20)
 	got, want := gotLines.All(), wantLines.All()
 	if len(got) != 9 || len(want) != 9 {

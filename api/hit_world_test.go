@@ -54,10 +54,10 @@ type hitWorld struct {
 
 func newHitWorld(t testing.TB, fast bool) *hitWorld {
 	t.Helper()
-	return newLoggedHitWorld(t, fast, nil)
+	return newLoggedHitWorld(t, fast, nil, api.NewJournal())
 }
 
-func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger) *hitWorld {
+func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger, journal *api.Journal) *hitWorld {
 	t.Helper()
 	w := &hitWorld{opts: api.GuardOptions{Region: "fra", HalfClose: time.Minute, Linger: time.Nanosecond}}
 	clock := func() time.Time { return now }
@@ -68,7 +68,7 @@ func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger) *hitWorld {
 	t.Cleanup(tier.Close)
 	w.tier = tier
 	w.door = api.NewDoor(tier, table(t, hitRoutes), api.DoorOptions{
-		Region: "fra", Log: log, Now: clock, Pick: func(int) int { return 0 }, DebugAllowed: func(*http.Request) bool { return true },
+		Region: "fra", Log: log, Journal: journal, Now: clock, Pick: func(int) int { return 0 }, DebugAllowed: func(*http.Request) bool { return true },
 	})
 	t.Cleanup(w.door.Close)
 	w.opts.Refused = w.door.Refused

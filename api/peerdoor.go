@@ -28,6 +28,7 @@ type PeerOptions struct {
 
 	Now      func() time.Time // nil: time.Now
 	Log      *zap.Logger      // nil: none
+	Journal  *Journal         // of the node, for those who follow its requests; nil: none
 	Settling func(t *policy.Table, now time.Time) bool
 	Disabled func() bool // nothing is cached; default never
 
@@ -57,7 +58,7 @@ func NewPeerDoor(opts PeerOptions) *PeerDoor {
 	}
 	d := &PeerDoor{opts: opts, mux: http.NewServeMux()}
 	d.door = NewDoor(opts.Tier, opts.Table, DoorOptions{
-		Now: opts.Now, Log: opts.Log, Settling: opts.Settling, Disabled: opts.Disabled,
+		Now: opts.Now, Log: opts.Log, Journal: opts.Journal, Settling: opts.Settling, Disabled: opts.Disabled,
 		DebugAllowed: func(*http.Request) bool { return false }, // the edge decides, and says so
 	})
 	d.opts.Log = d.door.opts.Log

@@ -53,19 +53,25 @@ const (
 )
 
 // accessLog writes one line per request. Under load it writes a sample of them,
-// and all failures.
-type accessLog struct{ sampled, all *zap.Logger }
+// and all failures. The journal gets them as well.
+type accessLog struct {
+	sampled, all *zap.Logger
+	journal      *Journal // nil: none
+}
 
-func newAccessLog(log *zap.Logger) accessLog {
+func newAccessLog(log *zap.Logger, journal *Journal) accessLog {
 	sample := func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, logFirst, logEvery)
 	}
-	return accessLog{sampled: log.WithOptions(zap.WrapCore(sample)), all: log}
+	return accessLog{sampled: log.WithOptions(zap.WrapCore(sample)), all: log, journal: journal}
 }
 
 func (l accessLog) write(r *Record) {
 	if entry := l.check(r); entry != nil {
 		r.writeTo(entry)
+	}
+	if l.journal.wants(r) {
+		l.journal.add(r)
 	}
 }
 

@@ -12,7 +12,18 @@
 //     all others learn of it by the purge log.
 //   - Missing, expired, deleted, evicted and purged are the same: [ErrMissing].
 //   - Purges of a tag name values that have it. Purges of URLs, hosts and of everything are about
-//     responses alone: nobody loses a session because pages are purged.
+//     responses alone: nobody loses a session because pages are purged. What a soft purge
+//     names is stale, and there for as long as it was.
+//
+// How an edge stays right. A value carries the epoch of the purge log from before it was read
+// from the disk, and a write is a rule with an epoch from after it is on disk. So a rule that
+// is later than a value's epoch is the only sign that it may be old, and no value that was
+// read after a write has an earlier epoch than that write's rule once an edge has heard of it.
+// Absence is remembered with the edge's own epoch from before it asked, which is no later.
+//
+// How values end. Where the record of tags becomes coarse, because more than a hundred
+// thousand were purged, a value may go with a tag that it does not have. Where a purge log is
+// lost nobody knows which tags were purged: values with tags go, values without stay.
 //
 // It must never know HTTP, bbolt, or what values mean.
 package kv

@@ -11,10 +11,12 @@ import (
 const (
 	MaxKey      = 1 << 10 // bytes
 	MaxValue    = 8 << 20 // bytes
+	MaxType     = 256     // bytes of a media type
 	MaxMetadata = 4 << 10 // bytes of JSON
 	MaxTags     = 100
 	MaxTag      = 256 // bytes
 	MaxMany     = 1000
+	MaxLifetime = 100 * 365 * 24 * time.Hour // fresh and stale together
 )
 
 // What can go wrong with a request. Nothing has changed then, unless it is said otherwise.
@@ -32,13 +34,13 @@ var (
 type Value struct {
 	Bytes    []byte
 	Type     string          // media type, "" when none was given
-	Metadata json.RawMessage // JSON, or nil
+	Metadata json.RawMessage // JSON on one line, or nil
 	Tags     []string
-	Version  uint64    // of the write; no two writes of a key have the same
+	Version  uint64    // of the write, never 0; no two writes of a key have the same
 	Written  time.Time // by the clock of whoever reads it
 	Fresh    time.Time // until then it is fresh; zero: always
 	Until    time.Time // until then it is there; zero: always. Between the two it is stale.
-	Epoch    uint64    // of the purge log, no later than this was read from the shield's disk
+	Epoch    uint64    // of the purge log, from before this was read from the shield's disk
 }
 
 // A Draft is a value that is to be kept.
@@ -66,7 +68,7 @@ type Condition struct {
 // An Increment is a change of a number.
 type Increment struct {
 	By  int64
-	TTL time.Duration // of a number that begins with this; one that is there keeps its own. 0: for ever
+	TTL time.Duration // of a number that begins with this. 0: for ever
 }
 
 // A Count is a number after an increment.
@@ -85,12 +87,15 @@ type Store interface {
 	// GetMany returns what is under each of at most MaxMany keys, nil for what is missing.
 	GetMany(ctx context.Context, keys []string) ([]*Value, error)
 
-	// Set keeps a value in the place of what is there, and returns its version.
+	// Set keeps a value in the place of what is there, and returns its version. Nobody
+	// changes the bytes of d from then on.
 	Set(ctx context.Context, key string, d Draft, c Condition) (version uint64, err error)
 
-	// Delete removes what is under key, or says ErrMissing. The log is told in either case.
+	// Delete removes what is under key, or says ErrMissing; the log is told in either case.
+	// A condition that wants something to be there and finds nothing is ErrCondition.
 	Delete(ctx context.Context, key string, c Condition) error
 
 	// Incr adds to a number, from 0 where nothing is. A number is kept as decimal digits.
+	// What is there, stale or not, keeps its lifetime, tags, type and metadata.
 	Incr(ctx context.Context, key string, i Increment) (Count, error)
 }

@@ -7,14 +7,16 @@ import (
 
 // Disk keeps records durably. Its methods are called concurrently.
 type Disk interface {
-	// Read returns a copy of the record under key, or nil. It sees what is durable and nothing else.
+	// Read returns a copy of the record under key, or nil. It sees what is durable and
+	// nothing else.
 	Read(key string) ([]byte, error)
 
 	// Update changes what is under key, and returns once that is durable. change is called
-	// with the record that the update before it left, or nil, and a number that no other
-	// call has ever got; not concurrently with others for the key, and once, though perhaps
-	// with what will not become durable. It returns the record to keep, nil for none, and
-	// until when it is worth its room; zero: always. With an error nothing changes.
+	// with the record that the update before it left, or nil, which is its own until it
+	// returns, and a number that no other call has ever got, never 0; not concurrently with
+	// others for the key, and once, though perhaps with what will not become durable. It
+	// returns the record to keep, nil for none, and until when it is worth its room; zero:
+	// always. With an error nothing changes, and Update returns that error.
 	Update(key string, change func(old []byte, number uint64) (record []byte, until time.Time, err error)) error
 }
 
@@ -26,6 +28,10 @@ type Purges interface {
 	// Outdated says whether a rule later than epoch names the value under key, or one of
 	// the tags. A key of "" is no key.
 	Outdated(key string, tags []string, epoch uint64) bool
+
+	// StaleTags says whether a soft rule later than epoch names one of the tags. What
+	// has it is stale, and there for as long as it was.
+	StaleTags(tags []string, epoch uint64) bool
 }
 
 // Log is the purge log at the shield.

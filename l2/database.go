@@ -56,8 +56,11 @@ func (d *database) close() error {
 
 // openDatabase opens a bbolt file. With an error there is nothing to close.
 func openDatabase(path string, limit int64, readOnly bool) (*database, error) {
+	return openBolt(path, boltOptions(limit, readOnly))
+}
+
+func openBolt(path string, opts *bolt.Options) (*database, error) {
 	d := &database{}
-	opts := boltOptions(limit, readOnly)
 	opts.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 		d.file, err = os.OpenFile(name, flag, mode)
 		return d.file, err

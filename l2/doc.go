@@ -1,7 +1,7 @@
 // Package l2 is the disk tier: stored responses in log-structured segments, each a bbolt file of its own.
 //
 // It owns the segment files and their codec, checksums, the disk budget and what is dropped to keep it, recovery
-// after a crash, the verification of a folder, and the durable log of invalidation rules.
+// after a crash, the verification of a folder, the durable log of invalidation rules, and the values of programs.
 //
 // What must always hold:
 //   - What was committed more than a group ago (GroupDelay and one sync) survives kill -9 and a power cut. What was torn is
@@ -70,4 +70,23 @@
 // Two logs have a price. A newer record may leave its log before an older one leaves the other, so whoever replaces
 // a record of the other log leaves a tombstone there, and a delete leaves one in both. Within a log the oldest goes
 // first, so a tombstone can go with its segment: nothing older is left by then.
+//
+// # Values
+//
+// Values of programs ([Values]) are in values.db, a bbolt file with a budget and a lock of its own, in the same folder or
+// in one without a store. Those who write at the same time share a transaction: one goroutine, the writer, calls
+// their functions one after another and writes what they leave, so a thousand increments of one counter are one
+// record. What was acknowledged survives kill -9 and a power cut; a commit that is not synced yet is not read.
+//
+// bbolt never gives a page back and uses free ones again, so the file grows to its budget and no further: before a
+// transaction enough pages must be free for the worst it can do (6 % of a large budget, half of the smallest), or old
+// values go. For that values lie in the order in which they were written. With keys in random order, removing some leaves holes
+// in many pages and frees none; in order of time the oldest share pages that are freed with them. What has expired
+// goes first, then the oldest that nobody read since; what was read is written once more at the end. While more than a quarter of the file is holes,
+// nothing goes but is written once more. Bodies are cut so that hardly a page is longer than 4 KiB: a file that is full of
+// small values has room for a large one without free pages in a row.
+//
+// A value that does not check out is missing, counted and reported. A file that bbolt cannot work with is set aside
+// as bad-values.db. Numbers of updates never repeat: blocks of them are set aside durably before they are given, and a
+// new file begins with the microseconds of the clock.
 package l2

@@ -178,6 +178,7 @@ func (s *Store) setAside(id uint32) {
 func (s *Store) limitBad() {
 	names, _ := filepath.Glob(filepath.Join(s.dir, badPrefix+"*"))
 	slices.Sort(names)
+	names = slices.DeleteFunc(names, func(name string) bool { return filepath.Base(name) == badPrefix+valuesName }) // not ours
 	for len(names) > maxBad {
 		if err := os.RemoveAll(names[0]); err != nil {
 			s.report(err)

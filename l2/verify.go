@@ -14,6 +14,7 @@ type Report struct {
 	Objects  int
 	Bodies   int   // read to the end and in order
 	Bytes    int64 // of those bodies
+	Values   int   // read and in order
 	Damage   []Damage
 }
 
@@ -23,23 +24,36 @@ type Damage struct {
 	What  string
 }
 
-// Verify reads every record of the folder dir, which no process may be writing to. It changes nothing.
+// Verify reads every record of the folder dir, which no process may be writing to: responses, rules and values. It changes
+// nothing.
 func Verify(dir string) (Report, error) {
 	var r Report
-	opts, err := Options{}.withDefaults()
+	values, err := r.verifyValues(dir)
 	if err != nil {
 		return r, err
 	}
 	lock, err := lockFolder(dir, false)
+	switch {
+	case err == nil:
+		err = r.verifyStore(dir, lock)
+	case errors.Is(err, os.ErrNotExist) && values:
+		err = nil // they are there without a store
+	}
+	return r, err
+}
+
+// verifyStore reads the segments and the rule log.
+func (r *Report) verifyStore(dir string, lock *os.File) error {
+	opts, err := Options{}.withDefaults()
 	if err != nil {
-		return r, err
+		return errors.Join(err, lock.Close())
 	}
 	opts.Report = func(err error) { r.Damage = append(r.Damage, Damage{Where: dir, What: err.Error()}) }
 	s := newStore(dir, opts)
 	s.lock = lock
 	defer func() { _ = s.release() }() // only read
 	if err := s.load(false); err != nil {
-		return r, err
+		return err
 	}
 	s.opts.Report = nil
 	r.Segments = len(s.segments)
@@ -50,7 +64,7 @@ func Verify(dir string) (Report, error) {
 	if err := checkRules(dir); err != nil {
 		r.Damage = append(r.Damage, Damage{Where: filepath.Join(dir, logName), What: err.Error()})
 	}
-	return r, nil
+	return nil
 }
 
 // checkRules reads the rule log. A folder that never had one is fine.

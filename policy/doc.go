@@ -9,6 +9,7 @@
 //     column, field, and what would be right, all of them at once.
 //   - A table never changes after Compile; a request uses one table from beginning
 //     to end.
+//   - [Table.Explain] asks what Match asks, of one route after the other.
 //   - The first matching route wins; defaults lie under every route, field by field.
 //   - The decoder and the JSON Schema are made from one list of fields, and the
 //     schema accepts whatever Compile accepts.

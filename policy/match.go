@@ -131,15 +131,25 @@ type route struct {
 
 // accepts checks everything but the path.
 func (r *route) accepts(req *MatchRequest) bool {
-	if !r.takes(req.Method) || !r.serves(req.Host) {
-		return false
+	part, _ := r.refuses(req)
+	return part == ""
+}
+
+// refuses says which part of the match is not met, the path aside: "" for none. Of
+// conditions it returns the first that does not hold.
+func (r *route) refuses(req *MatchRequest) (part string, unmet *condition) {
+	switch {
+	case !r.takes(req.Method):
+		return "method", nil
+	case !r.serves(req.Host):
+		return "host", nil
 	}
 	for i := range r.conditions {
 		if !r.conditions[i].holds(req) {
-			return false
+			return "condition", &r.conditions[i]
 		}
 	}
-	return true
+	return "", nil
 }
 
 func (r *route) takes(method string) bool {

@@ -235,6 +235,10 @@ func matchLikeModel(t rapid.TB, src []byte, table *policy.Table, r *policy.Match
 	if plan.Route != name || !slices.Equal(params, want) {
 		t.Fatalf("%s\n%+v\ngot %s %v, want %s %v", src, r, plan.Route, params, name, want)
 	}
+	same, skipped := table.Explain(r)
+	if before := slices.Index(table.Plans(), plan); same != plan || len(skipped) != before {
+		t.Fatalf("%s\n%+v\nis explained as %s after %v, but got %s", src, r, same.Route, skipped, plan.Route)
+	}
 	if plain, ok := table.Plainly(r.Method, r.Host, r.Path); ok && (plain != plan || table.Ambiguous(r, plan)) {
 		t.Fatalf("%s\n%+v\nplainly %s, but got %s", src, r, plain.Route, plan.Route)
 	}

@@ -6,6 +6,7 @@
 // What must always hold:
 //   - Every verdict is pure: values in, verdict out, inputs are not edited, and
 //     now is a parameter.
+//   - What explains a verdict is the switch that makes it, see [ExplainStorable] and [ExplainReuse].
 //   - A [Response] is frozen once a tier holds it; whoever wants to change one
 //     makes a copy.
 //   - Header maps have canonical names, as net/http makes them.

@@ -14,9 +14,9 @@ func StorableForGet(req Request, target string, resp *Response, rules *Rules) St
 	origins := *rules.orZero()
 	origins.Lifetime, origins.StatusLifetimes, origins.Heuristic = nil, nil, false
 	if requestDirectives(req.Header, &origins).noStore {
-		return refuse(StatusPass, "The request says no-store, RFC 9111 5.2.1.5.")
+		return refuse(StatusPass, requestNoStore.says)
 	}
-	s := storableResponse(req, resp, &origins)
+	s := storableResponse(req, resp, &origins, nil)
 	if s.Store && s.Terms.Lifetime <= s.Terms.InitialAge {
 		return refuse(StatusNoMaxAge, "The origin gives no positive lifetime, RFC 9110 9.3.3.")
 	}

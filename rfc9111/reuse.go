@@ -22,19 +22,43 @@ type Verdict struct {
 // Judge decides whether stored may answer req at now, RFC 9111 4. stored is nil
 // when nothing is stored. Whether stored is what req selects is known before.
 func Judge(req Request, stored *Response, rules *Rules, now time.Time) Verdict {
+	return judge(req, stored, rules, now, nil)
+}
+
+// What decides about reuse.
+var (
+	nothingStored = rule{"nothing-stored", "Nothing is stored for the request, RFC 9111 4."}
+	onlyIfCached  = rule{"only-if-cached", "The request says only-if-cached and nothing stored may answer it, RFC 9111 5.2.1.7."}
+
+	storedNoCache  = rule{"no-cache", "The stored response says no-cache, RFC 9111 5.2.2.4."}
+	requestNoCache = rule{"request-no-cache", "The request says no-cache, RFC 9111 5.2.1.4."}
+	olderThanAsked = rule{"request-max-age", "The stored response is older than the request's max-age, RFC 9111 5.2.1.1."}
+	notFreshEnough = rule{"request-min-fresh", "The stored response is not fresh for the request's min-fresh, RFC 9111 5.2.1.3."}
+	isFresh        = rule{"fresh", "The stored response is fresh, RFC 9111 4.2."}
+	whileRefreshed = rule{"stale-while-revalidate", "The stored response is stale within stale-while-revalidate, RFC 5861 3."}
+	mustRevalidate = rule{"must-revalidate", "The stored response is stale and says must-revalidate or its like, RFC 9111 4.2.4."}
+	withinMaxStale = rule{"request-max-stale", "The stored response is stale within the request's max-stale, RFC 9111 5.2.1.2."}
+	isStale        = rule{"stale", "The stored response is stale, RFC 9111 4.2.4."}
+)
+
+func validate(forward Forward, r *rule) Verdict { return Verdict{ReuseValidate, forward, r.says} }
+
+func judge(req Request, stored *Response, rules *Rules, now time.Time, t *trace) Verdict {
 	rules = rules.orZero()
 	d := requestDirectives(req.Header, rules)
-	v := Verdict{ReuseValidate, ForwardURIMiss, "Nothing is stored for the request, RFC 9111 4."}
-	if stored != nil {
-		v = judge(&d, stored, rules, now)
+	var v Verdict
+	if t.holds(stored == nil, &nothingStored) {
+		v = validate(ForwardURIMiss, &nothingStored)
+	} else {
+		v = judgeStored(&d, stored, rules, now, t)
 	}
-	if v.Reuse == ReuseValidate && d.onlyIfCached {
-		return Verdict{Reuse: ReuseGateway, Reason: "The request says only-if-cached and nothing stored may answer it, RFC 9111 5.2.1.7."}
+	if v.Reuse == ReuseValidate && t.holds(d.onlyIfCached, &onlyIfCached) {
+		return Verdict{Reuse: ReuseGateway, Reason: onlyIfCached.says}
 	}
 	return v
 }
 
-func judge(d *directives, stored *Response, rules *Rules, now time.Time) Verdict {
+func judgeStored(d *directives, stored *Response, rules *Rules, now time.Time, t *trace) Verdict {
 	age := stored.Age(now)
 	ttl := stored.Terms.Lifetime - age
 	fresh := ttl > 0 // RFC 9111 4.2
@@ -42,25 +66,26 @@ func judge(d *directives, stored *Response, rules *Rules, now time.Time) Verdict
 	if fresh {
 		refused = ForwardRequest
 	}
-	switch t := &stored.Terms; {
-	case t.NoCache:
-		return Verdict{ReuseValidate, ForwardStale, "The stored response says no-cache, RFC 9111 5.2.2.4."}
-	case d.noCache.set:
-		return Verdict{ReuseValidate, refused, "The request says no-cache, RFC 9111 5.2.1.4."}
-	case d.maxAge.valid() && age > d.maxAge.d && (!fresh || !isImmutable(stored, rules)):
-		return Verdict{ReuseValidate, refused, "The stored response is older than the request's max-age, RFC 9111 5.2.1.1."}
-	case d.minFresh.valid() && ttl < d.minFresh.d:
-		return Verdict{ReuseValidate, refused, "The stored response is not fresh for the request's min-fresh, RFC 9111 5.2.1.3."}
-	case fresh:
-		return Verdict{Reuse: ReuseFresh, Reason: "The stored response is fresh, RFC 9111 4.2."}
-	case -ttl < t.StaleWhileRevalidate && !d.maxAge.valid() && !d.minFresh.valid():
-		return Verdict{Reuse: ReuseStale, Reason: "The stored response is stale within stale-while-revalidate, RFC 5861 3."}
-	case t.MustRevalidate:
-		return Verdict{ReuseValidate, ForwardStale, "The stored response is stale and says must-revalidate or its like, RFC 9111 4.2.4."}
-	case d.maxStale.valid() && -ttl <= d.maxStale.d:
-		return Verdict{Reuse: ReuseStale, Reason: "The stored response is stale within the request's max-stale, RFC 9111 5.2.1.2."}
+	switch terms := &stored.Terms; {
+	case t.holds(terms.NoCache, &storedNoCache):
+		return validate(ForwardStale, &storedNoCache)
+	case t.holds(d.noCache.set, &requestNoCache):
+		return validate(refused, &requestNoCache)
+	case t.holds(d.maxAge.valid() && age > d.maxAge.d && (!fresh || !isImmutable(stored, rules)), &olderThanAsked):
+		return validate(refused, &olderThanAsked)
+	case t.holds(d.minFresh.valid() && ttl < d.minFresh.d, &notFreshEnough):
+		return validate(refused, &notFreshEnough)
+	case t.holds(fresh, &isFresh):
+		return Verdict{Reuse: ReuseFresh, Reason: isFresh.says}
+	case t.holds(-ttl < terms.StaleWhileRevalidate && !d.maxAge.valid() && !d.minFresh.valid(), &whileRefreshed):
+		return Verdict{Reuse: ReuseStale, Reason: whileRefreshed.says}
+	case t.holds(terms.MustRevalidate, &mustRevalidate):
+		return validate(ForwardStale, &mustRevalidate)
+	case t.holds(d.maxStale.valid() && -ttl <= d.maxStale.d, &withinMaxStale):
+		return Verdict{Reuse: ReuseStale, Reason: withinMaxStale.says}
 	}
-	return Verdict{ReuseValidate, ForwardStale, "The stored response is stale, RFC 9111 4.2.4."}
+	t.holds(true, &isStale)
+	return validate(ForwardStale, &isStale)
 }
 
 // isImmutable says whether a fresh response need not be validated for a client

@@ -15,6 +15,29 @@ func refuse(status CachingStatus, reason string) Storability {
 	return Storability{Status: status, Reason: reason}
 }
 
+// What may keep a response from being stored.
+var (
+	otherMethod    = rule{"method", "The method is not GET or HEAD and the route does not name it, RFC 9111 3."}
+	requestNoStore = rule{"request-no-store", "The request says no-store, RFC 9111 5.2.1.5."}
+	answersHead    = rule{"head", "An answer to HEAD has no body to store, RFC 9110 9.3.2."}
+
+	interimStatus   = rule{"interim", "The response is not final, RFC 9111 3."}
+	partialStatus   = rule{"partial", "Partial responses are not stored, RFC 9111 3.3."}
+	notModified     = rule{"not-modified", "A 304 has no content of its own, RFC 9111 4.3.4."}
+	errorStatus     = rule{"status", "The status is an error and the route has no rule for it."}
+	unknownStatus   = rule{"unknown-status", "The status is none of HTTP's, RFC 9110 15."}
+	notUnderstood   = rule{"must-understand", "The response says must-understand and its status is not known, RFC 9111 5.2.2.3."}
+	setsCookie      = rule{"set-cookie", "The response sets a cookie, RFC 9111 7.3."}
+	saysPrivate     = rule{"private", "The response says private, RFC 9111 5.2.2.7."}
+	authorizedAlone = rule{"authorization", "The request has Authorization and the response does not allow sharing, RFC 9111 3.5."}
+	variesByAll     = rule{"vary", "Vary is *, or names too much to match by, RFC 9111 4.1."}
+
+	noLifetime  = rule{"no-lifetime", "Neither the origin nor the route gives a positive lifetime, RFC 9111 4.2.1."}
+	saysNoStore = rule{"no-store", "The response says no-store, RFC 9111 5.2.2.5."}
+	blindNoUse  = rule{"no-cache", "The response says no-cache and cannot be validated, RFC 9111 5.2.2.4."}
+	tooOld      = rule{"too-old", "The response was too old when it arrived, RFC 9111 4.2."}
+)
+
 // Storable decides whether a shared cache may store resp, and for how long, RFC 9111 3.
 // resp.Header still has Age and Set-Cookie as received; RequestTime and ResponseTime are set.
 //
@@ -29,16 +52,20 @@ func refuse(status CachingStatus, reason string) Storability {
 // What may be stored may not always be handed to those who waited for it: a
 // response with Terms.NoCache is only for whoever caused it, RFC 9111 5.2.2.4.
 func Storable(req Request, resp *Response, rules *Rules) Storability {
+	return storable(req, resp, rules, nil)
+}
+
+func storable(req Request, resp *Response, rules *Rules, t *trace) Storability {
 	rules = rules.orZero()
-	if !storableMethod(req.Method, rules) {
-		return refuse(StatusMethod, "The method is not GET or HEAD and the route does not name it, RFC 9111 3.")
+	if t.holds(!storableMethod(req.Method, rules), &otherMethod) {
+		return refuse(StatusMethod, otherMethod.says)
 	}
-	if requestDirectives(req.Header, rules).noStore {
-		return refuse(StatusPass, "The request says no-store, RFC 9111 5.2.1.5.")
+	if t.holds(requestDirectives(req.Header, rules).noStore, &requestNoStore) {
+		return refuse(StatusPass, requestNoStore.says)
 	}
-	s := storableResponse(req, resp, rules)
-	if s.Store && req.Method == "HEAD" {
-		return refuse(StatusPass, "An answer to HEAD has no body to store, RFC 9110 9.3.2.")
+	s := storableResponse(req, resp, rules, t)
+	if s.Store && t.holds(req.Method == "HEAD", &answersHead) {
+		return refuse(StatusPass, answersHead.says)
 	}
 	return s
 }
@@ -48,31 +75,31 @@ func storableMethod(method string, rules *Rules) bool {
 }
 
 // storableResponse is Storable without what the request alone decides.
-func storableResponse(req Request, resp *Response, rules *Rules) Storability {
+func storableResponse(req Request, resp *Response, rules *Rules, t *trace) Storability {
 	d, targeted := responseDirectives(resp.Header, rules)
-	if s := barredStatus(resp.Status, &d, rules); s.Reason != "" {
+	if s := barredStatus(resp.Status, &d, rules, t); s.Reason != "" {
 		return s
 	}
-	if s := barredAudience(req, resp, &d, rules); s.Reason != "" {
+	if s := barredAudience(req, resp, &d, rules, t); s.Reason != "" {
 		return s
 	}
 	selection, ok := Select(resp.Header["Vary"], req.Header)
-	if !ok {
-		return refuse(StatusPass, "Vary is *, or names too much to match by, RFC 9111 4.1.")
+	if t.holds(!ok, &variesByAll) {
+		return refuse(StatusPass, variesByAll.says)
 	}
 	terms, stated := termsOf(req, resp, &d, targeted, rules)
 	validated := stated && hasValidator(resp.Header) // useful when stale, too
 	s := Storability{Terms: terms, Selection: selection, Status: StatusOK, Reason: "The response may be stored, RFC 9111 3."}
 	// Of several reasons the first is told: a no-store without a lifetime lacks the lifetime too.
 	switch {
-	case terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0 && !validated:
-		s.Status, s.Reason = StatusNoMaxAge, "Neither the origin nor the route gives a positive lifetime, RFC 9111 4.2.1."
-	case d.noStore && !d.mustUnderstand && !rules.ForcePrivate:
-		s.Status, s.Reason = StatusPass, "The response says no-store, RFC 9111 5.2.2.5."
-	case terms.NoCache && !hasValidator(resp.Header):
-		s.Status, s.Reason = StatusNoMaxAge, "The response says no-cache and cannot be validated, RFC 9111 5.2.2.4."
-	case terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate && !validated:
-		s.Status, s.Reason = StatusNoMaxAge, "The response was too old when it arrived, RFC 9111 4.2."
+	case t.holds(terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0 && !validated, &noLifetime):
+		s.Status, s.Reason = StatusNoMaxAge, noLifetime.says
+	case t.holds(d.noStore && !d.mustUnderstand && !rules.ForcePrivate, &saysNoStore):
+		s.Status, s.Reason = StatusPass, saysNoStore.says
+	case t.holds(terms.NoCache && !hasValidator(resp.Header), &blindNoUse):
+		s.Status, s.Reason = StatusNoMaxAge, blindNoUse.says
+	case t.holds(terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate && !validated, &tooOld):
+		s.Status, s.Reason = StatusNoMaxAge, tooOld.says
 	default:
 		s.Store = true
 	}
@@ -80,34 +107,34 @@ func storableResponse(req Request, resp *Response, rules *Rules) Storability {
 }
 
 // barredStatus refuses responses by their status code.
-func barredStatus(status int, d *directives, rules *Rules) Storability {
+func barredStatus(status int, d *directives, rules *Rules, t *trace) Storability {
 	_, ruled := rules.StatusLifetimes[status]
 	switch {
-	case status < 200:
-		return refuse(StatusPass, "The response is not final, RFC 9111 3.")
-	case status == 206:
-		return refuse(StatusPass, "Partial responses are not stored, RFC 9111 3.3.")
-	case status == 304:
-		return refuse(StatusPass, "A 304 has no content of its own, RFC 9111 4.3.4.")
-	case status >= 400 && !ruled && !rules.ErrorsByHeader:
-		return refuse(StatusCode, "The status is an error and the route has no rule for it.")
-	case status > 599:
-		return refuse(StatusPass, "The status is none of HTTP's, RFC 9110 15.")
-	case d.mustUnderstand && !understood(status):
-		return refuse(StatusPass, "The response says must-understand and its status is not known, RFC 9111 5.2.2.3.")
+	case t.holds(status < 200, &interimStatus):
+		return refuse(StatusPass, interimStatus.says)
+	case t.holds(status == 206, &partialStatus):
+		return refuse(StatusPass, partialStatus.says)
+	case t.holds(status == 304, &notModified):
+		return refuse(StatusPass, notModified.says)
+	case t.holds(status >= 400 && !ruled && !rules.ErrorsByHeader, &errorStatus):
+		return refuse(StatusCode, errorStatus.says)
+	case t.holds(status > 599, &unknownStatus):
+		return refuse(StatusPass, unknownStatus.says)
+	case t.holds(d.mustUnderstand && !understood(status), &notUnderstood):
+		return refuse(StatusPass, notUnderstood.says)
 	}
 	return Storability{}
 }
 
 // barredAudience refuses responses that are for one user.
-func barredAudience(req Request, resp *Response, d *directives, rules *Rules) Storability {
+func barredAudience(req Request, resp *Response, d *directives, rules *Rules, t *trace) Storability {
 	switch {
-	case len(resp.Header["Set-Cookie"]) > 0 && !rules.StoreSetCookie:
-		return refuse(StatusSetCookie, "The response sets a cookie, RFC 9111 7.3.")
-	case d.private.about(resp.Header) && !rules.ForcePrivate:
-		return refuse(StatusPrivate, "The response says private, RFC 9111 5.2.2.7.")
-	case unshared(req, d):
-		return refuse(StatusPrivate, "The request has Authorization and the response does not allow sharing, RFC 9111 3.5.")
+	case t.holds(len(resp.Header["Set-Cookie"]) > 0 && !rules.StoreSetCookie, &setsCookie):
+		return refuse(StatusSetCookie, setsCookie.says)
+	case t.holds(d.private.about(resp.Header) && !rules.ForcePrivate, &saysPrivate):
+		return refuse(StatusPrivate, saysPrivate.says)
+	case t.holds(unshared(req, d), &authorizedAlone):
+		return refuse(StatusPrivate, authorizedAlone.says)
 	}
 	return Storability{}
 }

@@ -149,7 +149,7 @@ func FuzzDirectives(f *testing.F) {
 		if d.noCache.about(h) && !d.noCache.set {
 			t.Fatal("about something without being there")
 		}
-		if judge(&d, &Response{}, &noRules, time.Unix(0, 0)).Reuse == ReuseFresh {
+		if judgeStored(&d, &Response{}, &noRules, time.Unix(0, 0), nil).Reuse == ReuseFresh {
 			t.Fatal("fresh without a lifetime")
 		}
 	})

@@ -112,7 +112,7 @@ func updated(req Request, stored, newer *Response, rules *Rules) (fresh *Respons
 	if d, _ := responseDirectives(aged.Header, rules); d.noStore && !d.mustUnderstand && !rules.ForcePrivate {
 		return nil, false
 	}
-	s := storableResponse(req, &aged, rules)
+	s := storableResponse(req, &aged, rules, nil)
 	// Without a lifetime it is still what the origin means now: good for this once,
 	// and stale at once.
 	if !s.Store && s.Status != StatusNoMaxAge {

@@ -45,7 +45,7 @@ func (s *Shield) Purge(t *policy.Table, o PurgeOrder) (PurgeReport, error) {
 		return report, err
 	}
 	var before func(keying.Key, *rfc9111.Response) bool
-	if census != nil && census.Objects() <= maxCounted && s.purges.Len() <= maxCounted {
+	if census != nil && census.Objects() <= maxCounted && s.purges.ofResponses() <= maxCounted {
 		before = s.purges.verdicts()
 	} else {
 		census = nil

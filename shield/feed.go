@@ -1,7 +1,10 @@
 package shield
 
 import (
+	"cmp"
 	"context"
+	"slices"
+	"sort"
 	"sync"
 )
 
@@ -20,7 +23,8 @@ type Batch struct {
 	Rules        []DatedRule // in any order
 }
 
-// recent has the last rules in order, all that came after the epoch from.
+// recent has the last rules in order, all that came after the epoch from. A follower may
+// have only the latest of several about a name.
 type recent struct {
 	from  uint64
 	rules []DatedRule
@@ -30,6 +34,27 @@ func (q *recent) add(first uint64, rules []Rule, limit int) {
 	for i, r := range rules {
 		q.rules = append(q.rules, DatedRule{first + uint64(i), r})
 	}
+	q.trim(limit)
+}
+
+// follow takes what a batch brings to one who has come to an epoch before.
+func (q *recent) follow(current uint64, b Batch, limit int) {
+	if b.Reset || len(b.Rules) > limit {
+		q.from, q.rules = b.Epoch, nil
+		return
+	}
+	known := len(q.rules)
+	for _, r := range b.Rules {
+		if r.Epoch > current {
+			q.rules = append(q.rules, r)
+		}
+	}
+	slices.SortStableFunc(q.rules[known:], func(a, b DatedRule) int { return cmp.Compare(a.Epoch, b.Epoch) })
+	q.trim(limit)
+}
+
+// trim forgets the oldest now and then.
+func (q *recent) trim(limit int) {
 	if over := len(q.rules) - limit; over >= limit {
 		q.from = q.rules[over-1].Epoch
 		q.rules = append([]DatedRule(nil), q.rules[over:]...)
@@ -42,9 +67,10 @@ func (q *recent) between(after, upTo uint64) (rules []DatedRule, ok bool) {
 	if after < q.from {
 		return nil, false
 	}
-	// Their epochs have no gaps.
-	at := func(epoch uint64) int { return int(min(epoch-q.from, uint64(len(q.rules)))) }
-	return append(rules, q.rules[at(after):at(upTo)]...), true
+	behind := func(epoch uint64) int {
+		return sort.Search(len(q.rules), func(i int) bool { return q.rules[i].Epoch > epoch })
+	}
+	return append(rules, q.rules[behind(after):behind(upTo)]...), true
 }
 
 // Since returns what one who has come to an epoch of the log id lacks, up to Current: no

@@ -233,7 +233,7 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		req:        k.req,
 		part:       k.part,
 		asked:      k.req.Header,
-		epoch:      t.purges.Current(),
+		epoch:      t.purges.fillEpoch(),
 		began:      t.purges.moment(),
 		alone:      k.alone,
 		ownCodings: k.ownCodings,

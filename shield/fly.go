@@ -135,7 +135,7 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 	}
 	f.reply = rep
 	if lateEpoch {
-		f.epoch = s.purges.Current()
+		f.epoch = s.purges.fillEpoch()
 	}
 	rep.head.Epoch = f.epoch
 	return s.trimmed(f.req, rep.head), nil

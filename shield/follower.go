@@ -21,7 +21,7 @@ func NewFollower() *Purges { return newFollower(usualLimits) }
 
 func newFollower(l limits) *Purges {
 	return &Purges{
-		follows: true, limits: l, hard: newRuleSet(l), soft: newRuleSet(l),
+		follows: true, limits: l, sets: newSets(l),
 		own: own{hard: newRuleSet(l), soft: newRuleSet(l), since: newRuleSet(l)},
 	}
 }
@@ -31,6 +31,7 @@ func newFollower(l limits) *Purges {
 type own struct {
 	hard, soft *ruleSet // with the epochs that what they name must have
 	since      *ruleSet // both, with the versions at which they came into force, for flights
+	tagged     uint64   // with such an epoch: every value with a tag
 	owed       []Rule   // oldest first
 	lent       int      // of them, what Owed returned last
 }
@@ -39,9 +40,10 @@ type own struct {
 func (p *Purges) addOwnLocked(rules []Rule) uint64 {
 	version, current := p.version.Load()+1, p.current.Load()
 	for _, r := range rules {
-		r = p.own.owe(r, p.limits.owed)
-		p.own.put(current+1, r)
-		p.own.since.put(version, r)
+		for _, r := range p.own.owe(r, p.limits.owed) {
+			p.own.put(current+1, r)
+			p.own.since.put(version, r)
+		}
 	}
 	p.inForceLocked()
 	p.version.Store(version)
@@ -49,26 +51,36 @@ func (p *Purges) addOwnLocked(rules []Rule) uint64 {
 }
 
 func (o *own) put(epoch uint64, r Rule) {
-	if r.soft {
+	switch {
+	case r.kind == ruleTagged:
+		o.tagged = max(o.tagged, epoch)
+	case r.soft:
 		o.soft.put(epoch, r)
-	} else {
+	default:
 		o.hard.put(epoch, r)
 	}
 }
 
-// owe remembers r for the log, and returns it. Rules that are too many become one about
-// everything.
-func (o *own) owe(r Rule, limit int) Rule {
+// owe remembers r for the log, and returns what it came to. Rules that are too many become
+// one about all responses, and if tags are among them one about all values with a tag.
+func (o *own) owe(r Rule, limit int) []Rule {
 	switch {
 	case slices.Contains(o.owed[o.lent:], r):
 	case len(o.owed) < limit:
 		o.owed = append(o.owed, r)
 	default:
-		r = AllRule()
-		o.owed, o.lent = []Rule{r}, 0
+		all := []Rule{AllRule()}
+		if slices.ContainsFunc(append(o.owed, r), Rule.namesTags) {
+			all = append(all, Rule{kind: ruleTagged})
+		}
+		o.owed, o.lent = all, 0
+		return all
 	}
-	return r
+	return []Rule{r}
 }
+
+// latestOfTags is when the latest rule came that values may have a tag for.
+func (o *own) latestOfTags() uint64 { return max(o.tagged, o.hard.names.last) }
 
 // disowns says whether a rule that the log does not have yet forbids resp under key: who
 // has the log may still use it.
@@ -108,7 +120,7 @@ func (p *Purges) Settled(n int) {
 	p.own.owed = slices.Clone(p.own.owed[n:])
 	p.own.lent -= n
 	if len(p.own.owed) == 0 { // the log's rules say the same, and not of what was fetched after them
-		p.own.hard, p.own.soft = newRuleSet(p.limits), newRuleSet(p.limits)
+		p.own.hard, p.own.soft, p.own.tagged = newRuleSet(p.limits), newRuleSet(p.limits), 0
 		p.inForceLocked()
 	}
 }
@@ -130,30 +142,31 @@ func (p *Purges) Apply(b Batch) {
 	p.applying.Lock()
 	defer p.applying.Unlock()
 	id, current := p.ID(), p.Current() // nobody else changes them
-	hard, soft := p.hard, p.soft       // nor the sets, but their content only under mu
+	next := p.sets                     // nor the sets, but their content only under mu
 	switch {
 	case b.Reset && (b.Of != id || b.After != current):
 		return // the answer to a question from before another answer came
 	case b.Reset:
-		hard, soft = newRuleSet(p.limits), newRuleSet(p.limits)
+		next = newSets(p.limits)
 	case b.Log != id || b.After > current:
 		return
 	case len(b.Rules) > longBatch:
-		hard, soft = hard.clone(), soft.clone()
+		next = next.clone()
 	}
-	aside := hard != p.hard
+	aside := next != p.sets
 	if aside {
-		putAll(hard, soft, b.Rules)
+		next.putAll(b.Rules)
 		if b.Reset && id != (LogID{}) {
-			hard.put(max(current, p.seen.Load())+1, AllRule())
+			next.putEverything(max(current, p.seen.Load()) + 1)
 		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !aside {
-		putAll(hard, soft, b.Rules)
+		next.putAll(b.Rules)
 	}
-	p.hard, p.soft, p.id = hard, soft, b.Log
+	p.sets, p.id = next, b.Log
+	p.recent.follow(current, b, p.limits.recent)
 	if version := p.version.Load() + 1; b.Reset {
 		current = b.Epoch
 		p.own.since.put(version, AllRule())
@@ -166,20 +179,8 @@ func (p *Purges) Apply(b Batch) {
 	p.inForceLocked()
 	p.newest.Store(current)
 	p.current.Store(current)
-	p.version.Add(1)
-	p.moved.fire()
-}
-
-func putAll(hard, soft *ruleSet, rules []DatedRule) {
-	for _, d := range rules {
-		switch {
-		case d.Rule.soft:
-			soft.put(d.Epoch, d.Rule)
-		default:
-			if d.Rule.kind == ruleAll {
-				soft.forget(d.Epoch)
-			}
-			hard.put(d.Epoch, d.Rule)
-		}
+	if b.Reset || len(p.own.owed) > 0 || slices.ContainsFunc(b.Rules, DatedRule.ofResponses) {
+		p.version.Add(1)
 	}
+	p.moved.fire()
 }

@@ -267,7 +267,21 @@ func TestOwedRulesAreBounded(t *testing.T) {
 		t.Error("more is owed than is in force")
 	}
 	f.Settled(len(lent))
-	if owed := f.Owed(); !slices.Equal(owed, []shield.Rule{shield.AllRule()}) {
+	if owed := f.Owed(); !slices.Equal(owed, []shield.Rule{shield.AllRule(), parsed("y")}) {
+		t.Errorf("%d owed", len(owed))
+	}
+	if !f.Outdated("", []string{"4"}, f.Current()) {
+		t.Error("a value keeps a tag that is owed")
+	}
+}
+
+// That pages were written at a node that was alone, however many, takes no value from anybody.
+func TestOwedRulesAboutURLsLeaveValuesAlone(t *testing.T) {
+	f := shield.NewFollowerWithin(100, 100, 3)
+	for i := range 10 {
+		add(t, f, shield.URLRule(keying.Digest{byte(i)}), shield.GroupRule("http", "a", fmt.Sprint(i)))
+	}
+	if owed := f.Owed(); !slices.Contains(owed, shield.AllRule()) || f.Outdated("key", []string{"0"}, f.Current()) {
 		t.Errorf("%d owed", len(owed))
 	}
 }

@@ -16,7 +16,7 @@ import (
 // stored is still current, RFC 9111 4.3.5.
 func (s *Shield) fetchHead(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
 	// Noted before anything is looked at: a purge from here on wins.
-	epoch := s.purges.Current()
+	epoch := s.purges.fillEpoch()
 	obj, verdict := s.find(req)
 	if unfit(req, obj) {
 		closeObject(obj)

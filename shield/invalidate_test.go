@@ -238,7 +238,7 @@ type slowLog struct {
 }
 
 func (l *slowLog) Append(epoch uint64, rule []byte) error {
-	if rule[0] == 'a' || rule[0] == 'i' {
+	if rule[0] == 'a' || rule[0] == 'y' || rule[0] == 'i' {
 		return nil // of a new log
 	}
 	if err := <-l.ack; err != nil {

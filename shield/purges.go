@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,22 +34,25 @@ type Purges struct {
 	limits  limits
 
 	current atomic.Uint64 // latest durable epoch
+	filling atomic.Uint64 // latest durable epoch of a rule about responses
 	newest  atomic.Uint64 // latest epoch given to a rule
 	hardest atomic.Uint64 // nothing with this epoch or a later one is purged
 	softest atomic.Uint64 // nor softened
-	version atomic.Uint64 // counts how often rules came into force
-	seen    atomic.Uint64 // by a follower: the latest epoch of a response
-	moved   signal        // of current
+	version atomic.Uint64 // counts how often rules about responses came into force
+
+	latestOfValues atomic.Uint64 // no value with this epoch or a later one is outdated
+
+	seen  atomic.Uint64 // by a follower: the latest epoch of a response
+	moved signal        // of current
 
 	logged    atomic.Int64 // rules in the log
 	behind    atomic.Bool  // the log lacks rules in force
 	rewriting sync.Mutex   // held by the one who writes the log anew
 	applying  sync.Mutex   // held by the one who applies a batch; taken before mu
 
-	mu     sync.RWMutex // guards what follows; nothing is called while it is held
-	id     LogID
-	hard   *ruleSet
-	soft   *ruleSet
+	mu sync.RWMutex // guards what follows; nothing is called while it is held
+	id LogID
+	sets
 	recent recent
 	own    own
 }
@@ -57,7 +61,7 @@ type Purges struct {
 func NewPurges(log Log) (*Purges, error) { return newPurges(log, usualLimits) }
 
 func newPurges(log Log, l limits) (*Purges, error) {
-	p := &Purges{log: log, limits: l, hard: newRuleSet(l), soft: newRuleSet(l)}
+	p := &Purges{log: log, limits: l, sets: newSets(l)}
 	if log == nil {
 		p.id = newLogID()
 		return p, nil
@@ -72,8 +76,11 @@ func newPurges(log Log, l limits) (*Purges, error) {
 			if err != nil {
 				return err
 			}
-			rules++
-			p.putLocked(epoch, r)
+			if !r.ofValues() {
+				rules++
+				raise(&p.filling, epoch)
+			}
+			p.put(epoch, r)
 		}
 		raise(&p.current, epoch)
 		raise(&p.newest, epoch)
@@ -97,20 +104,27 @@ func newPurges(log Log, l limits) (*Purges, error) {
 
 // startAnew is for an empty log: either everything is new, or a log was lost and
 // nobody knows what it forbade. So nothing from before may be reused, and epochs
-// begin where no earlier log can have come to: one rule a nanosecond.
+// begin where no earlier log can have come to: one rule a nanosecond. Of values it is
+// their tags that may have been purged.
 func (p *Purges) startAnew() {
 	epoch := max(uint64(time.Now().UnixNano()), p.newest.Load()+1) // clocks can go back
 	p.id = newLogID()
-	p.putLocked(epoch, AllRule())
-	p.newest.Store(epoch)
-	p.current.Store(epoch)
-	// The rule first: a log that has but an identity is one that begins.
-	err := p.log.Append(epoch, AllRule().Encode())
+	var err error
+	// The rules first, and that about responses last: a log without it is one that begins.
+	for _, r := range []Rule{{kind: ruleTagged}, AllRule()} {
+		p.put(epoch, r)
+		if err == nil {
+			err = p.log.Append(epoch, r.Encode())
+		}
+	}
 	if err == nil {
 		err = p.log.Append(epoch, p.id.encode())
 	}
+	p.newest.Store(epoch)
+	p.current.Store(epoch)
+	p.filling.Store(epoch)
 	p.behind.Store(err != nil)
-	p.logged.Add(2)
+	p.logged.Add(3)
 }
 
 // A LogID tells one purge log from all others. It is made when a log begins, and kept in it.
@@ -146,8 +160,18 @@ func raise(v *atomic.Uint64, to uint64) {
 	}
 }
 
-// Current is the epoch that a fill which begins now is marked with.
+// Current is the epoch that the log has come to: of the latest rule that is durable.
 func (p *Purges) Current() uint64 { return p.current.Load() }
+
+// fillEpoch is the epoch that a fill which begins now is marked with: at the log that of the
+// latest rule about responses. It means the same as Current, but others who follow the log
+// know of it although they lack the last that was written of values.
+func (p *Purges) fillEpoch() uint64 {
+	if p.follows {
+		return p.current.Load()
+	}
+	return p.filling.Load()
+}
 
 // Newest is the epoch of the latest rule in force, durable or not.
 func (p *Purges) Newest() uint64 { return p.newest.Load() }
@@ -257,6 +281,12 @@ func (p *Purges) settle(first uint64, rules []Rule) (uint64, error) {
 		}
 	}
 	raise(&p.current, last)
+	for i, r := range slices.Backward(rules) {
+		if !r.ofValues() {
+			raise(&p.filling, first+uint64(i))
+			break
+		}
+	}
 	p.moved.fire()
 	return last, nil
 }
@@ -327,58 +357,49 @@ func (p *Purges) inForce() (newest uint64, rules iter.Seq2[uint64, Rule]) {
 }
 
 func (p *Purges) snapshotLocked() iter.Seq2[uint64, Rule] {
-	hard, soft := p.hard.clone(), p.soft.clone()
-	return func(yield func(uint64, Rule) bool) {
-		for epoch, r := range hard.rules() {
-			if !yield(epoch, r) {
-				return
-			}
-		}
-		for epoch, r := range soft.rules() {
-			if !yield(epoch, r.Soft()) {
-				return
-			}
-		}
-	}
+	return p.sets.clone().rules()
 }
 
 // enforceLocked puts rules into force, and returns them as they are from now on.
 func (p *Purges) enforceLocked(rules []Rule) (first uint64, enforced []Rule) {
 	first = p.newest.Load() + 1
 	enforced = make([]Rule, len(rules))
+	responses := false
 	for i, r := range rules {
-		enforced[i] = p.putLocked(first+uint64(i), r)
+		enforced[i] = p.put(first+uint64(i), r)
+		responses = responses || !r.ofValues()
 	}
 	p.recent.add(first, enforced, p.limits.recent)
 	p.inForceLocked()
 	p.newest.Store(first + uint64(len(rules)) - 1)
-	p.version.Add(1)
+	if responses {
+		p.version.Add(1)
+	}
 	return first, enforced
-}
-
-func (p *Purges) putLocked(epoch uint64, r Rule) Rule {
-	if r.soft {
-		return p.soft.put(epoch, r)
-	}
-	if r.kind == ruleAll {
-		p.soft.forget(epoch)
-	}
-	return p.hard.put(epoch, r)
 }
 
 // inForceLocked says from which epochs on nobody need look at the rules. It comes after
 // the rules, and before what reveals that they are in force.
 func (p *Purges) inForceLocked() {
-	hardest, softest := p.hard.last, p.soft.last
+	hardest, softest, values := p.hard.last, p.soft.last, max(p.values.last, p.hard.names.last)
 	if p.follows {
 		hardest, softest = max(hardest, p.own.hard.last), max(softest, p.own.soft.last)
+		values = max(values, p.own.latestOfTags())
 	}
 	p.hardest.Store(hardest)
 	p.softest.Store(softest)
+	p.latestOfValues.Store(values)
 }
 
 // Len is the number of rules in force.
 func (p *Purges) Len() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.hard.len() + p.soft.len() + p.values.len()
+}
+
+// ofResponses is the number of rules in force that name responses.
+func (p *Purges) ofResponses() int {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.hard.len() + p.soft.len()

@@ -9,8 +9,8 @@ import (
 )
 
 // Rule says what a purge names: a URL, a prefix of URLs, a host, a key, all responses
-// with a tag or in a group of one origin, or everything; and whether that goes or only
-// becomes stale.
+// with a tag or in a group of one origin, or all responses; and whether that goes or only
+// becomes stale. Tags name values of programs too, and other rules name values alone.
 type Rule struct {
 	kind   ruleKind
 	soft   bool
@@ -31,7 +31,12 @@ const (
 	ruleKey      ruleKind = 'k' // text is a keying.Digest
 	ruleKeySlot  ruleKind = 'j' // text is a slot
 	rulePrefix   ruleKind = 'p' // text is an origin's canonical bytes and how its targets begin
-	ruleAll      ruleKind = 'a' // without text
+	ruleAll      ruleKind = 'a' // without text: all responses
+
+	ruleValue     ruleKind = 'v' // text is a keying.Digest, of the key of a value
+	ruleValueSlot ruleKind = 'w' // text is a slot: all keys of values that share it
+	ruleValues    ruleKind = 'x' // without text: all that is remembered of values
+	ruleTagged    ruleKind = 'y' // without text: that, and all values with a tag wherever they are kept
 
 	ruleIdentity ruleKind = 'i' // no rule: the log's LogID
 )
@@ -62,7 +67,8 @@ func HostRule(host string) Rule {
 // KeyRule names what is stored under one key, and the pieces of it.
 func KeyRule(key keying.Digest) Rule { return Rule{kind: ruleKey, text: string(key[:])} }
 
-// TagRule names every response that has a tag among its Tags, whatever its host.
+// TagRule names every response that has a tag among its Tags, whatever its host, and
+// every value that has it.
 func TagRule(tag string) Rule {
 	d := tagName(tag)
 	return Rule{kind: ruleName, text: string(d[:])}
@@ -76,7 +82,7 @@ func GroupRule(scheme, host, group string) Rule {
 	return Rule{kind: ruleName, text: string(d[:]), origin: origin}
 }
 
-// AllRule names everything.
+// AllRule names every response.
 func AllRule() Rule { return Rule{kind: ruleAll} }
 
 // Soft returns a rule that names the same, which does not go then: it counts as just
@@ -137,7 +143,7 @@ func (r Rule) wellFormed() bool {
 		return ok && strings.HasPrefix(target, "/") && len(r.text) <= maxPrefix
 	}
 	size, known := ruleSizes[r.kind]
-	return known && size == len(r.text)
+	return known && size == len(r.text) && !(r.soft && r.ofValues())
 }
 
 const digestSize = len(keying.Digest{})
@@ -147,5 +153,6 @@ var ruleSizes = map[ruleKind]int{
 	ruleName: digestSize, ruleNameSlot: slotSize,
 	ruleHost: digestSize, ruleHostSlot: slotSize,
 	ruleKey: digestSize, ruleKeySlot: slotSize,
-	ruleAll: 0,
+	ruleValue: digestSize, ruleValueSlot: slotSize,
+	ruleAll: 0, ruleValues: 0, ruleTagged: 0,
 }

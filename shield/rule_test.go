@@ -15,6 +15,16 @@ import (
 var everyRule = []shield.Rule{
 	shield.AllRule(), shield.TagRule("t"), shield.URLRule(keying.Digest{1}), shield.KeyRule(keying.Digest{2}),
 	shield.HostRule("a"), shield.PrefixRule("http://a/x"), shield.PrefixRule("https://a:81"), shield.GroupRule("http", "a", "g"),
+	parsed("v0123456789abcdef"), parsed("w01"), parsed("x"), parsed("y"),
+}
+
+// parsed is a rule that only logs have.
+func parsed(src string) shield.Rule {
+	r, err := shield.ParseRule([]byte(src))
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
 // The bytes of rules are on disks: they never change.
@@ -27,6 +37,16 @@ func TestRulesOnDisk(t *testing.T) {
 		"k0123456789abcdef":               shield.KeyRule(keying.Digest([]byte("0123456789abcdef"))),
 		"p\x01\x01\x04http\x02\x01a/x":    shield.PrefixRule("http://a/x"),
 		"P\x01\x01\x05https\x02\x04a:81/": shield.PrefixRule("https://a:81").Soft(),
+		"v0123456789abcdef":               parsed("v0123456789abcdef"),
+		"wxy":                             parsed("wxy"),
+		"x":                               parsed("x"),
+		"y":                               parsed("y"),
+		"V0123456789abcdef":               {},
+		"Wxy":                             {},
+		"X":                               {},
+		"Y":                               {},
+		"xx":                              {},
+		"v":                               {},
 		"n\x9b\xb1\x86\x85":               {},
 		"i0123456789abcdef":               {},
 		"q":                               {},
@@ -52,7 +72,7 @@ func FuzzParseRule(f *testing.F) {
 		f.Add(r.Encode())
 		f.Add(r.Soft().Encode())
 	}
-	key := keying.Key{}
+	key, tags := keying.Key{}, []string{"t"}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		r, err := shield.ParseRule(src)
 		if err != nil {
@@ -71,7 +91,10 @@ func FuzzParseRule(f *testing.F) {
 		}
 		p.Purged(key, &rfc9111.Response{})
 		p.Softened(key, &rfc9111.Response{})
-		if p.Purged(key, &rfc9111.Response{Epoch: epoch}) {
+		if p.Outdated("k", tags, 0) && p.StaleTags(tags, 0) {
+			t.Error("one rule is both hard and soft")
+		}
+		if p.Purged(key, &rfc9111.Response{Epoch: epoch}) || p.Outdated("k", tags, epoch) || p.StaleTags(tags, epoch) {
 			t.Error("a rule purges what came after it")
 		}
 	})

@@ -28,7 +28,7 @@ type ruleSet struct {
 	names    book   // of tags and groups
 	origins  book   // of groups
 	anyone   uint64 // latest rule about a name that any origin may have
-	floor    uint64 // latest rule about everything
+	floor    uint64 // latest rule about all responses
 	last     uint64 // latest of all
 }
 
@@ -51,7 +51,7 @@ func (s *ruleSet) put(epoch uint64, r Rule) Rule {
 			r.kind, r.text = host.kind, host.text
 		}
 	}
-	if epoch <= s.floor {
+	if epoch <= s.floor && r.kind != ruleName && r.kind != ruleNameSlot {
 		return r
 	}
 	s.last = max(s.last, epoch)
@@ -89,9 +89,9 @@ func (s *ruleSet) put(epoch uint64, r Rule) Rule {
 	return r
 }
 
-// forget drops what came no later than an epoch.
+// forget drops what came no later than an epoch, but for names: values have them too.
 func (s *ruleSet) forget(epoch uint64) {
-	for _, b := range []*book{&s.urls, &s.keys, &s.hosts, &s.names, &s.origins} {
+	for _, b := range []*book{&s.urls, &s.keys, &s.hosts, &s.origins} {
 		b.forget(epoch)
 	}
 	s.prefixes.forget(epoch, nil)
@@ -168,5 +168,61 @@ func (s *ruleSet) rules() iter.Seq2[uint64, Rule] {
 				}
 			}
 		}
+	}
+}
+
+// sets are all that is in force.
+type sets struct {
+	hard, soft *ruleSet
+	values     *valueSet
+}
+
+func newSets(l limits) sets {
+	return sets{hard: newRuleSet(l), soft: newRuleSet(l), values: newValueSet(l)}
+}
+
+// put adds r and returns what it came to.
+func (s sets) put(epoch uint64, r Rule) Rule {
+	switch {
+	case r.ofValues():
+		s.values.put(epoch, r)
+		return r
+	case r.soft:
+		return s.soft.put(epoch, r)
+	case r.kind == ruleAll:
+		s.soft.forget(epoch)
+	}
+	return s.hard.put(epoch, r)
+}
+
+func (s sets) putAll(rules []DatedRule) {
+	for _, d := range rules {
+		s.put(d.Epoch, d.Rule)
+	}
+}
+
+// putEverything names all that there is at an epoch.
+func (s sets) putEverything(epoch uint64) {
+	s.put(epoch, AllRule())
+	s.put(epoch, Rule{kind: ruleTagged})
+}
+
+func (s sets) clone() sets {
+	return sets{hard: s.hard.clone(), soft: s.soft.clone(), values: s.values.clone()}
+}
+
+func (s sets) rules() iter.Seq2[uint64, Rule] {
+	return func(yield func(uint64, Rule) bool) {
+		for epoch, r := range s.hard.rules() {
+			if !yield(epoch, r) {
+				return
+			}
+		}
+		for epoch, r := range s.soft.rules() {
+			if !yield(epoch, r.Soft()) {
+				return
+			}
+		}
+		s.values.rules()(yield)
 	}
 }

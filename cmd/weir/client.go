@@ -55,10 +55,24 @@ func (f *nodeFlags) get(ctx context.Context, con console, path string) ([]byte, 
 	return f.ask(ctx, con, http.MethodGet, path, nil)
 }
 
-// ask sends the node a request, with content that is JSON or nil.
+// ask sends the node a request, with content that is JSON or nil, and returns the body of its answer.
 func (f *nodeFlags) ask(ctx context.Context, con console, method, path string, content io.Reader) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	resp, err := f.open(ctx, con, method, path, content)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the answer of %s: %w", f.Admin, err)
+	}
+	return body, nil
+}
+
+// open sends the node a request and returns its answer, which is to be closed, if it is not a refusal.
+func (f *nodeFlags) open(ctx context.Context, con console, method, path string, content io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, string(f.Admin)+path, content)
 	if err != nil {
 		return nil, err
@@ -78,15 +92,15 @@ func (f *nodeFlags) ask(ctx context.Context, con console, method, path string, c
 	if err != nil {
 		return nil, unreachable(string(f.Admin), err)
 	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", f.Admin, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, refusal(string(f.Admin)+path, resp.StatusCode, body)
-	}
-	return body, nil
+	return nil, refusal(string(f.Admin)+path, resp.StatusCode, body)
 }
 
 func unreachable(node string, err error) error {

@@ -69,6 +69,18 @@ var forbiddenEdges = []edge{
 
 	{"api/peer", "l2", "what peers say to each other does not depend on how anything is stored"},
 
+	{"keying", "internal/tiers", "what is wired does not know the wires"},
+	{"rfc9111", "internal/tiers", "what is wired does not know the wires"},
+	{"policy", "internal/tiers", "what is wired does not know the wires"},
+	{"kv", "internal/tiers", "what is wired does not know the wires"},
+	{"l1", "internal/tiers", "what is wired does not know the wires"},
+	{"l2", "internal/tiers", "what is wired does not know the wires"},
+	{"shield", "internal/tiers", "what is wired does not know the wires"},
+	{"api", "internal/tiers", "what is wired does not know the wires"},
+	{"internal/tiers", "api", "tiers are put together without any door"},
+	{"internal/tiers", "cmd", "cmd wires; whoever imports it could not be wired"},
+	{"internal/tiers", "bench", "nothing imports bench: it measures the product and is no part of it"},
+
 	{"keying", "cmd", "cmd wires; whoever imports it could not be wired"},
 	{"rfc9111", "cmd", "cmd wires; whoever imports it could not be wired"},
 	{"policy", "cmd", "cmd wires; whoever imports it could not be wired"},

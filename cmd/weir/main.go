@@ -27,23 +27,21 @@ type commands struct {
 	Policy  policyCommands `cmd:"" help:"Check a policy file, or print its schema."`
 	Purge   purgeCommand   `cmd:"" help:"Purge by tag, URL, prefix, host or key, or everything."`
 	Verify  verifyCommand  `cmd:"" help:"Check the data folder of a node that is not running."`
-	Stats   statsCommand   `cmd:"" help:"Print the counters of a running node."`
+	Stats   statsCommand   `cmd:"" help:"Show the counters of a running node, live on a terminal."`
+	Logs    logsCommand    `cmd:"" help:"Print the requests of a running node, with what became of each."`
 	Version versionCommand `cmd:"" help:"Print the version of this build."`
+
+	Completion completionCommand `cmd:"" help:"Print a script with which a shell completes weir's command lines."`
 }
 
 const description = "weir is a persistent, tiered HTTP cache in front of your own origin servers."
-
-const helpFooter = `Every flag can also be set in the environment, --l1-size as WEIR_L1_SIZE, and in the --config file,
-where its key is the flag's name: {"l1-size": "256MiB"}. The command line wins over the environment,
-the environment over the file.
-
-Exit status: 0 done, 1 failed, 2 wrong usage.`
 
 // console is where a command prints, and what it reads of its surroundings.
 type console struct {
 	out, err io.Writer
 	env      func(name string) string
 	now      func() time.Time // nil: time.Now
+	screen   func() screen    // that out is shown on; nil: none
 }
 
 // usageError is a mistake in how weir was called: exit status 2.
@@ -60,7 +58,9 @@ type advised struct {
 func (e advised) Unwrap() error { return e.error }
 
 func main() {
-	os.Exit(run(context.Background(), os.Args[1:], console{out: os.Stdout, err: os.Stderr, env: os.Getenv}))
+	os.Exit(run(context.Background(), os.Args[1:], console{
+		out: os.Stdout, err: os.Stderr, env: os.Getenv, screen: func() screen { return screenOf(os.Stdout) },
+	}))
 }
 
 // run executes one command line and returns its exit status.
@@ -93,15 +93,6 @@ func run(ctx context.Context, args []string, con console) int {
 		return report(con, "weir", asUsage(err))
 	}
 	return report(con, parsed.Selected().FullPath(), parsed.Run())
-}
-
-// printHelp prints kong's help and what holds for all commands.
-func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
-	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(ctx.Stdout, "\n%s\n", helpFooter)
-	return err
 }
 
 // asUsage marks what the parser refused, and points to the help of the command.

@@ -4,22 +4,19 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"weir/api"
 	"weir/api/peer"
-	"weir/keying"
+	"weir/internal/tiers"
 	"weir/l1"
 	"weir/l2"
 	"weir/policy"
-	"weir/rfc9111"
 	"weir/shield"
 )
 
@@ -62,6 +59,7 @@ type nodeOptions struct {
 	disabled       bool             // nothing is cached
 	now            func() time.Time // nil: time.Now
 	log            *zap.Logger
+	journal        *api.Journal // of requests; nil: none
 
 	name    string   // of an edge: where it listens to clients, "" for nowhere
 	shields []string // of an edge: where to ask
@@ -81,7 +79,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 			err = errors.Join(err, n.close(context.Background()))
 		}
 	}()
-	filled := new(lateListener)
+	filled := new(tiers.Listener)
 	below := shield.Options{Now: o.now, Report: troubleReporter(o.log)}
 	if o.role != roleShield {
 		below.Listener = filled
@@ -110,10 +108,10 @@ func (n *node) openShield(o shield.Options) (err error) {
 	if err != nil {
 		return folderAdvice(n.opts.folder, err)
 	}
-	if n.purges, err = openPurges(n.store.Log(), o.Report); err != nil {
+	if n.purges, err = tiers.OpenPurges(n.store.Log(), o.Report); err != nil {
 		return err
 	}
-	n.shield = shield.New(shieldStore{n.store}, n.purges, o)
+	n.shield = shield.New(tiers.Store{Store: n.store}, n.purges, o)
 	return nil
 }
 
@@ -136,17 +134,18 @@ func (n *node) openEdge(o shield.Options) (err error) {
 }
 
 // openDoor makes the memory tier and the door in front of it.
-func (n *node) openDoor(filled *lateListener) (err error) {
-	var epochs l1.Epochs = inForce{n.purges}
+func (n *node) openDoor(filled *tiers.Listener) (err error) {
+	var epochs l1.Epochs = tiers.InForce{Purges: n.purges}
 	if n.parent != nil {
 		epochs = n.parent
 	}
 	if n.memory, err = l1.New(n.shield, epochs, l1.Options{MaxBytes: n.opts.l1Size, Now: n.now}); err != nil {
 		return err
 	}
-	filled.tier.Store(n.memory)
+	filled.Use(n.memory)
 	n.door = api.NewDoor(n.memory, n.live.Load, api.DoorOptions{
-		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Log: n.log, Disabled: n.disabled, Settling: n.live.Settling,
+		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Log: n.log, Journal: n.opts.journal,
+		Disabled: n.disabled, Settling: n.live.Settling,
 	})
 	n.hits = api.NewHits(n.door, n.memory)
 	return nil
@@ -161,7 +160,7 @@ func (n *node) openPeers() error {
 	}
 	n.peers = api.NewPeerDoor(api.PeerOptions{
 		Tier: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere,
-		Now: n.now, Log: n.log, Settling: n.live.Settling, Disabled: n.disabled,
+		Now: n.now, Log: n.log, Journal: n.opts.journal, Settling: n.live.Settling, Disabled: n.disabled,
 		Seen: regions,
 		OnSeen: func(regions []string) {
 			if err := seen.save(regions); err != nil {
@@ -202,52 +201,6 @@ func (n *node) catchUp(ctx context.Context) {
 
 // catchUpWait is how long an edge that starts waits for its shield.
 const catchUpWait = 2 * time.Second
-
-// openPurges replays the purges. What cannot be read any more may have forbidden
-// anything, so then the cache starts cold.
-func openPurges(rules *l2.Log, report func(error)) (*shield.Purges, error) {
-	purges, err := shield.NewPurges(rules)
-	if err == nil || !errors.Is(err, l2.ErrDamaged) && !errors.Is(err, l2.ErrForeign) {
-		return purges, err
-	}
-	report(fmt.Errorf("nothing stored so far is reused: %w", err))
-	if err := rules.Rewrite(func(func(uint64, []byte) bool) {}); err != nil {
-		return nil, err
-	}
-	return shield.NewPurges(rules)
-}
-
-// inForce shows the memory tier the purges in force, durable or not.
-type inForce struct{ *shield.Purges }
-
-// Current changes whenever a purge comes into force.
-func (p inForce) Current() uint64 { return p.Version() }
-
-// Sight is clear, because the log is in this process. A purge that it does not have may be
-// one of a log that was lost: then only what comes from now on is certainly newer.
-func (p inForce) Sight(_ context.Context, now time.Time, min uint64) l1.Sight {
-	if min > p.Newest() {
-		return l1.Sight{Blind: true, Since: now.Add(1)}
-	}
-	return l1.Sight{}
-}
-
-// lateListener is the memory tier for a shield that has to be made first.
-type lateListener struct{ tier atomic.Pointer[l1.Tier] }
-
-// Filled hands over a whole body.
-func (l *lateListener) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
-	if tier := l.tier.Load(); tier != nil {
-		tier.Filled(key, resp, body)
-	}
-}
-
-// Dropped says that a variant is out of date.
-func (l *lateListener) Dropped(key keying.Key, selection rfc9111.Selection) {
-	if tier := l.tier.Load(); tier != nil {
-		tier.Dropped(key, selection)
-	}
-}
 
 // use puts a table in force. The shield knows its origins first, so that no
 // request comes with an origin that is not there.

@@ -32,6 +32,13 @@ status 1 if there are any. What is allowed but hardly meant is a warning. For a 
 version is printed; a running node logs the version of the policy in use.`
 }
 
+func (policyCheckCommand) manual() manual {
+	return manual{
+		examples: "weir policy check policy.json",
+		exit:     "0 no mistakes; 1 mistakes, or the file cannot be read; 2 wrong usage",
+	}
+}
+
 // Run prints the policy's version, or what is wrong with it.
 func (c *policyCheckCommand) Run(con console) error {
 	src, err := readPolicy(c.File)
@@ -68,6 +75,15 @@ func summary(table *policy.Table) string {
 // policySchemaCommand prints the schema.
 type policySchemaCommand struct{}
 
+// Help is the long description in --help.
+func (policySchemaCommand) Help() string {
+	return "The schema has a description of each field. An editor that knows it completes and checks while one writes."
+}
+
+func (policySchemaCommand) manual() manual {
+	return manual{examples: "weir policy schema > policy.schema.json"}
+}
+
 // Run prints the JSON Schema.
 func (policySchemaCommand) Run(con console) error {
 	_, err := con.out.Write(policy.Schema())
@@ -77,6 +93,19 @@ func (policySchemaCommand) Run(con console) error {
 // policyShowCommand prints a node's policy.
 type policyShowCommand struct {
 	nodeFlags
+}
+
+// Help is the long description in --help.
+func (policyShowCommand) Help() string {
+	return "Prints the file as the node has read it, which may be older than the file is now: a file with mistakes changes nothing."
+}
+
+func (policyShowCommand) manual() manual {
+	return manual{
+		examples: `weir policy show
+weir policy show --admin http://10.0.0.7:8081 | diff - policy.json`,
+		exit: "0 done; 1 the node cannot be asked, or has no policy file; 2 wrong usage",
+	}
 }
 
 // Run prints the file as the node read it.

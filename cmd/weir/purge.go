@@ -34,9 +34,17 @@ func (purgeCommand) Help() string {
 	return `All that is named goes together, in one step. The answer says since which epoch the purge is in force, and for each
 region how long it took until the region had applied it: every request that comes there later sees it. A region
 that did not answer in time is pending: it serves nothing from before the purge once it is back, and for at most
-purge.maxBlindSeconds of the policy and one answer in progress if it is cut off.
+purge.maxBlindSeconds of the policy and one answer in progress if it is cut off.`
+}
 
-Exit status: 0 done, with a warning for pending regions; 1 failed, and nothing is known to hold; 2 wrong usage.`
+func (purgeCommand) manual() manual {
+	return manual{
+		examples: `weir purge --tag product:42 --tag products
+weir purge --url 'http://shop.example/products/42?lang=de'
+weir purge --host shop.example --soft
+weir purge --prefix http://shop.example/img/ --dry-run`,
+		exit: "0 done, with a warning for pending regions; 1 failed, and nothing is known to hold; 2 wrong usage",
+	}
 }
 
 // order is what the flags say.

@@ -26,6 +26,8 @@ type service struct {
 	log  *zap.Logger
 	node atomic.Pointer[node] // nil while the disk tier is loaded
 
+	journal *api.Journal // of requests
+
 	watch *policyWatch // nil without a policy file
 
 	state  atomic.Pointer[string] // why the node takes no requests; nil when it does
@@ -38,7 +40,7 @@ type service struct {
 
 // serve runs a node until ctx ends or a signal comes.
 func (c *serveCommand) serve(ctx context.Context, con console) error {
-	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), began: time.Now(), failed: make(chan error, 3)}
+	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), journal: api.NewJournal(), began: time.Now(), failed: make(chan error, 3)}
 	defer func() { _ = s.log.Sync() }() // a terminal cannot be synced
 	s.limitMemory()
 	ctx, stop := untilTold(ctx, s.log)
@@ -126,7 +128,7 @@ func (s *service) load(table *policy.Table, d doors) (*node, error) {
 	n, err := openNode(table, nodeOptions{
 		role: s.Role, name: d.name(), shields: s.Shield, secret: s.PeerSecret, peers: s.PeerListen != "",
 		region: s.Region, folder: s.folder(), l1Size: int64(s.L1Size), l2Size: int64(s.L2Size),
-		disabled: s.Dev && !s.Cache, now: s.con.now, log: s.log,
+		disabled: s.Dev && !s.Cache, now: s.con.now, log: s.log, journal: s.journal,
 	})
 	if err == nil {
 		s.node.Store(n)
@@ -165,7 +167,7 @@ func (s *service) follow(ctx context.Context, n *node) {
 func (s *service) startAdmin(listener net.Listener) *http.Server {
 	handler := api.NewAdmin(api.AdminOptions{
 		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats, Purge: s.purge,
-		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(),
+		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(), Journal: s.journal,
 	})
 	server := api.NewAdminServer(handler, s.log)
 	s.start("the admin listener", server, listener)

@@ -63,6 +63,19 @@ Several regions: one node with --role shield --peer-listen, and in each region o
 --shield. All of them have the same policy and the same secret. An edge has no disk tier.`
 }
 
+func (serveCommand) manual() manual {
+	return manual{
+		examples: `weir serve --demo
+weir serve --origin http://127.0.0.1:3000
+weir serve --policy policy.json --listen :80 --l1-size 2GiB --l2-size 100GiB --data /var/lib/weir
+weir serve --policy policy.json --role shield --peer-listen :8443
+weir serve --policy policy.json --role edge --region fra --shield https://shield.example:8443`,
+		environment: `WEIR_ADMIN_TOKEN, WEIR_PEER_SECRET   Secrets, better given here than on a command line.
+GOMEMLIMIT, GOGC                     What Go's collector is told, instead of what weir would tell it.`,
+		exit: "0 it was told to end; 1 it could not start, or broke; 2 wrong usage",
+	}
+}
+
 // Run serves until it is told to stop.
 func (c *serveCommand) Run(ctx context.Context, con console) error {
 	if err := c.check(); err != nil {

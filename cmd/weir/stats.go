@@ -120,27 +120,58 @@ func of[T any](s *service, part func(*node) T) func() T {
 	}
 }
 
-// statsCommand prints a node's counters.
+// statsCommand shows a node's counters.
 type statsCommand struct {
 	nodeFlags
+	Once bool `help:"Print them once, as without a terminal."`
 	JSON bool `name:"json" help:"Print the answer of /v1/stats as it is."`
 }
 
-// Run prints the counters for people, or all of them as JSON.
+// Help is the long description in --help.
+func (statsCommand) Help() string {
+	return `On a terminal, a screen that is drawn again each second until it is interrupted: requests a second by x-cache, the
+share that came from the cache, what is in memory and on disk, what origins were asked, purges, and the regions or
+the shield of the node. Elsewhere, or with --once, the totals since the node started.`
+}
+
+func (statsCommand) manual() manual {
+	return manual{
+		examples: `weir stats
+weir stats --once --admin http://10.0.0.7:8081
+weir stats --json | jq .l1.bytes`,
+	}
+}
+
+// Run shows the counters as whoever looks can read them.
 func (c *statsCommand) Run(ctx context.Context, con console) error {
-	body, err := c.get(ctx, con, "/v1/stats")
+	if _, ok := con.terminal(); ok && !c.JSON && !c.Once {
+		return c.live(ctx, con)
+	}
+	if c.JSON {
+		body, err := c.get(ctx, con, "/v1/stats")
+		if err == nil {
+			_, err = con.out.Write(body)
+		}
+		return err
+	}
+	all, err := c.fetch(ctx, con)
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		_, err := con.out.Write(body)
-		return err
-	}
-	var all nodeStats
-	if err := json.Unmarshal(body, &all); err != nil {
-		return fmt.Errorf("the answer of %s is not what weir nodes answer: %w", c.Admin, err)
-	}
 	return all.print(con.out)
+}
+
+// fetch asks the node for its counters.
+func (c *statsCommand) fetch(ctx context.Context, con console) (*nodeStats, error) {
+	body, err := c.get(ctx, con, "/v1/stats")
+	if err != nil {
+		return nil, err
+	}
+	all := new(nodeStats)
+	if err := json.Unmarshal(body, all); err != nil {
+		return nil, fmt.Errorf("the answer of %s is not what weir nodes answer: %w", c.Admin, err)
+	}
+	return all, nil
 }
 
 // print writes a line for each part of the node.

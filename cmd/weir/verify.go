@@ -15,8 +15,16 @@ type verifyCommand struct {
 
 // Help is the long description in --help.
 func (verifyCommand) Help() string {
-	return `Reads every record and every body, checks their checksums, and changes nothing. Exit status 1 when something
+	return `Reads every record, every body and every value, checks their checksums, and changes nothing. Exit status 1 when something
 is damaged; a node on that folder would leave the damaged part out and serve the rest.`
+}
+
+func (verifyCommand) manual() manual {
+	return manual{
+		examples: `weir verify
+weir verify --data /var/lib/weir`,
+		exit: "0 all is right; 1 something is damaged, or the folder cannot be read; 2 wrong usage",
+	}
 }
 
 // Run prints what is in the folder, and each damage on standard error.
@@ -27,6 +35,9 @@ func (c *verifyCommand) Run(con console) error {
 	}
 	fmt.Fprintf(con.out, "%s: %d objects in %d segments; %d bodies with %d bytes read and right\n",
 		c.Data, found.Objects, found.Segments, found.Bodies, found.Bytes)
+	if found.Values > 0 {
+		fmt.Fprintf(con.out, "%s: %d values read and right\n", c.Data, found.Values)
+	}
 	for _, d := range found.Damage {
 		fmt.Fprintf(con.err, "%s: %s\n", d.Where, d.What)
 	}

@@ -9,6 +9,13 @@ import (
 // versionCommand prints what this build is.
 type versionCommand struct{}
 
+// Help is the long description in --help.
+func (versionCommand) Help() string {
+	return "One line: the version or commit of weir, the version of Go that it was built with, and the platform."
+}
+
+func (versionCommand) manual() manual { return manual{examples: "weir version"} }
+
 // Run prints one line.
 func (versionCommand) Run(con console) error {
 	_, err := fmt.Fprintf(con.out, "weir %s %s %s/%s\n", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)

@@ -87,6 +87,15 @@ func check(t *testing.T, seed uint64, count int) {
 		}
 	}
 	slices.Sort(d.urls)
+	for _, url := range d.urls {
+		rules, err := shield.URLRules(d.table, url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rules {
+			d.model.rules[string(r.Encode())] = url
+		}
+	}
 	t.Logf("WEIR_SEED=%d WEIR_OPERATIONS=%d", seed, count)
 	for n := 0; n < count && d.violations.Load() < 3; n++ {
 		d.step()

@@ -13,6 +13,7 @@ import (
 // it. What was not synced when one ends is lost, or is not: nobody was promised it.
 type journal struct {
 	delay  func() time.Duration // of a sync
+	told   func(rule []byte)    // of what comes into the log
 	random *rand.Rand
 
 	mu      sync.Mutex // guards what follows, and random
@@ -54,6 +55,7 @@ func (j *journal) crash() {
 
 func (l *ledger) Append(epoch uint64, rule []byte) error {
 	e := entry{epoch, slices.Clone(rule)}
+	l.told(rule)
 	l.mu.Lock()
 	l.pending = append(l.pending, e)
 	l.mu.Unlock()
@@ -89,6 +91,7 @@ func (l *ledger) Rewrite(rules iter.Seq2[uint64, []byte]) error {
 	}
 	l.entries = nil
 	for epoch, rule := range rules {
+		l.told(rule) // appends that failed before come with the others
 		l.entries = append(l.entries, entry{epoch, slices.Clone(rule)})
 	}
 	return nil

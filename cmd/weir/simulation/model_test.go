@@ -1,10 +1,13 @@
 package simulation_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
+
+	"weir/shield"
 )
 
 // model knows what was ordered and what was promised, and judges what clients got. It
@@ -13,9 +16,19 @@ type model struct {
 	maxBlind time.Duration // after so long a node without its stream may not be behind
 	slack    time.Duration // and what the longest fill and the farthest link add
 
-	mu     sync.Mutex // guards what follows
-	orders []*order
-	writes []*write
+	rules map[string]string // by their bytes: the URLs of rules about one
+
+	mu      sync.Mutex // guards what follows
+	orders  []*order
+	writes  []*write
+	entered []entered
+}
+
+// entered is a rule in the shield's log: of a write, or an edge's about one that it saw
+// while it could not reach the shield, which may be long ago.
+type entered struct {
+	url string // "" for all of them
+	at  time.Time
 }
 
 // order is a purge.
@@ -71,6 +84,19 @@ func (m *model) failed(o *order) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o.over = time.Now()
+}
+
+// enters is told of each rule that comes into the log.
+func (m *model) enters(rule []byte) {
+	e := entered{at: time.Now()}
+	if !bytes.Equal(rule, shield.AllRule().Encode()) {
+		if e.url = m.rules[string(rule)]; e.url == "" {
+			return // of an order
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entered = append(m.entered, e)
 }
 
 func (m *model) write(w *write) {
@@ -158,20 +184,27 @@ func (m *model) binds(o *order, s sight) string {
 	return ""
 }
 
-// overlaps says whether two requests for one URL may be at the origin together, of a
-// node that learns late of what others say: when something that names the URL came
-// into force in between.
-func (m *model) overlaps(url string, first, second time.Time, late time.Duration) bool {
+// overlaps says whether two requests of the shield for one URL may be at the origin
+// together: when something that names the URL came into its log in between.
+func (m *model) overlaps(url string, first, second time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	between := func(began, over time.Time, late time.Duration) bool {
-		return !began.After(second) && (over.IsZero() || !over.Add(late).Before(first))
-	}
-	return slices.ContainsFunc(m.orders, func(o *order) bool { return between(o.at, o.over, late) && o.names(url) }) ||
-		slices.ContainsFunc(m.writes, func(w *write) bool {
-			if !w.shield {
-				late = lateAtMost // the edge hands over what it knows when it can
-			}
-			return w.url == url && between(w.began, w.over, late)
+	return slices.ContainsFunc(m.orders, func(o *order) bool { return o.names(url) && during(o.at, o.over, 0, first, second) }) ||
+		slices.ContainsFunc(m.entered, func(e entered) bool {
+			return (e.url == url || e.url == "") && !e.at.Before(first) && !e.at.After(second)
 		})
+}
+
+// overlapsAtEdge is overlaps for a node that learns late of what others say.
+func (m *model) overlapsAtEdge(url string, first, second time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.ContainsFunc(m.orders, func(o *order) bool { return o.names(url) && during(o.at, o.over, lateAtMost, first, second) }) ||
+		slices.ContainsFunc(m.writes, func(w *write) bool { return w.url == url && during(w.began, w.over, lateAtMost, first, second) })
+}
+
+// during says whether what began and was over, zero for not yet, and may be learned of
+// later, fell between two moments.
+func during(began, over time.Time, late time.Duration, first, second time.Time) bool {
+	return !began.After(second) && (over.IsZero() || !over.Add(late).Before(first))
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,14 +24,22 @@ type origin struct {
 	random  *rand.Rand
 	bumps   map[string][]time.Time // when each URL got its versions 1, 2, ...
 	running map[string][]*inquiry  // requests being answered, by URL
+	broken  map[string][]broken    // bodies that broke off, by URL
 	asked   map[string]int         // by URL
 }
 
 // inquiry is a request at the origin.
 type inquiry struct {
-	node  string // with the number of its life
-	began time.Time
-	alone bool // its client waits with nobody
+	node  string    // with the number of its life
+	began time.Time // the first of them, when this one asks for the rest of a body that broke off
+	alone bool      // its client waits with nobody
+}
+
+// broken is a body that broke off: whoever waits for it asks for the rest, also when a
+// purge has come since and others ask for the whole.
+type broken struct {
+	of   *inquiry
+	next int // byte that it did not come to
 }
 
 // kind says how the pages with a letter are.
@@ -132,6 +141,27 @@ func (o *origin) enter(url string, i *inquiry) (leave func()) {
 	})
 }
 
+// begun is when a node that asks for what begins at a byte asked for what came before it.
+func (o *origin) begun(url, node, rest string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for n, b := range o.broken[url] {
+		if b.of.node == node && rest == fmt.Sprintf("bytes=%d-", b.next) {
+			o.broken[url] = slices.Delete(o.broken[url], n, n+1)
+			return b.of.began
+		}
+	}
+	return time.Now()
+}
+
+// breaks notes that an answer will.
+func (o *origin) breaks(url string, b broken) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	gone := func(b broken) bool { return time.Since(b.of.began) > 4*slack } // nobody waits for so long
+	o.broken[url] = append(slices.DeleteFunc(o.broken[url], gone), b)
+}
+
 func pathOf(url string) string {
 	_, rest, _ := strings.Cut(url, "://")
 	return rest[strings.IndexByte(rest, '/'):]
@@ -160,9 +190,10 @@ func (r route) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return reply(req, http.StatusNoContent, nil, http.Header{"X-Version": {strconv.Itoa(version)}, "X-Asker": {r.node}}), nil
 	}
-	leave := r.enter(url, &inquiry{r.node, time.Now(), req.Header.Get(alone) != ""})
+	i := &inquiry{r.node, r.begun(url, r.node, req.Header.Get("Range")), req.Header.Get(alone) != ""}
+	leave := r.enter(url, i)
 	context.AfterFunc(req.Context(), leave) // whoever gives up closes the connection
-	resp, err := r.answer(req, url)
+	resp, err := r.answer(req, url, i)
 	if err == nil {
 		err = pause(req, r.delay+r.upTo(100*time.Millisecond))
 	}
@@ -174,7 +205,7 @@ func (r route) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func (o route) answer(req *http.Request, url string) (*http.Response, error) {
+func (o route) answer(req *http.Request, url string, i *inquiry) (*http.Response, error) {
 	k := kinds[pathOf(url)[1]]
 	user := ""
 	switch {
@@ -210,6 +241,7 @@ func (o route) answer(req *http.Request, url string) (*http.Response, error) {
 		s := &slowBody{ctx: req, rest: body, pause: func() time.Duration { return o.upTo(700 * time.Millisecond) }}
 		if o.w.faults && o.chance(10) {
 			s.breaks = len(body) / 3
+			o.breaks(url, broken{i, first + len(body) - s.breaks})
 		}
 		resp.Body = s
 	}

@@ -1,4 +1,4 @@
-package main
+package tiers_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"weir/internal/tiers"
 	"weir/keying"
 	"weir/l1"
 	"weir/l2"
@@ -34,7 +35,7 @@ func TestDamagedPurgeLog(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			purges, err := openPurges(store.Log(), func(err error) { t.Error(err) })
+			purges, err := tiers.OpenPurges(store.Log(), func(err error) { t.Error(err) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +64,7 @@ func TestDamagedPurgeLog(t *testing.T) {
 			}
 			defer func() { _ = store.Close() }()
 			reported := 0
-			purges, err = openPurges(store.Log(), func(error) { reported++ })
+			purges, err = tiers.OpenPurges(store.Log(), func(error) { reported++ })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +99,7 @@ func TestPurgeOnAFullDiskReachesMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tier, err := l1.New(nothingBelow{}, inForce{purges}, l1.Options{})
+	tier, err := l1.New(nothingBelow{}, tiers.InForce{Purges: purges}, l1.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

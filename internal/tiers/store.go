@@ -1,4 +1,4 @@
-package main
+package tiers
 
 import (
 	"errors"
@@ -11,17 +11,17 @@ import (
 	"weir/shield"
 )
 
-// shieldStore is the disk tier as the shield declares it. It exists because a nil
-// pointer in an interface is not a nil interface.
-type shieldStore struct{ *l2.Store }
+// Store is the disk tier as the shield declares it. It exists because a nil pointer in an
+// interface is not a nil interface.
+type Store struct{ *l2.Store }
 
 var (
-	_ shield.Store  = shieldStore{}
-	_ shield.Census = shieldStore{}
+	_ shield.Store  = Store{}
+	_ shield.Census = Store{}
 )
 
 // Lookup returns a stored object, or nil.
-func (s shieldStore) Lookup(key keying.Key, h http.Header) (shield.Object, error) {
+func (s Store) Lookup(key keying.Key, h http.Header) (shield.Object, error) {
 	object, err := s.Store.Lookup(key, h)
 	if object == nil || err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (s shieldStore) Lookup(key keying.Key, h http.Header) (shield.Object, error
 }
 
 // Freshen says in the shield's words that what was validated is gone.
-func (s shieldStore) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
+func (s Store) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
 	err := s.Store.Freshen(key, old, resp)
 	if errors.Is(err, l2.ErrNotStored) {
 		return fmt.Errorf("%w: %w", shield.ErrReplaced, err)
@@ -39,7 +39,7 @@ func (s shieldStore) Freshen(key keying.Key, old, resp *rfc9111.Response) error 
 }
 
 // Create begins to store a response.
-func (s shieldStore) Create(key keying.Key, resp *rfc9111.Response) (shield.Writer, error) {
+func (s Store) Create(key keying.Key, resp *rfc9111.Response) (shield.Writer, error) {
 	writer, err := s.Store.Create(key, resp)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,9 @@
-package main
+package tiers_test
 
 import (
 	"testing"
 
+	"weir/internal/tiers"
 	"weir/l2"
 	"weir/shield"
 	"weir/shield/shieldtest"
@@ -20,6 +21,6 @@ func TestDiskTierIsAStore(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		return shieldStore{s}
+		return tiers.Store{Store: s}
 	})
 }

@@ -1,0 +1,162 @@
+package kv
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// A flight is a question to the parent that is under way for one key, and all who wait for
+// its answer. Whoever began it asks with its own context; when that ends first, the others
+// begin another one.
+type flight struct {
+	number uint64        // flights are numbered as they begin
+	done   chan struct{} // closed when what follows is set
+
+	answer *answer
+	err    error // nil without an answer: whoever asked has left
+}
+
+// A seat is a place in a flight.
+type seat struct {
+	*flight
+	leads bool   // its owner must land it
+	since uint64 // flights of a higher number began after their reader came
+}
+
+// board joins the flight of key, or begins one.
+func (e *Edge) board(key string) seat {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := seat{since: e.begun}
+	if s.flight = e.flights[key]; s.flight == nil {
+		e.begun++
+		s.flight, s.leads = &flight{number: e.begun, done: make(chan struct{})}, true
+		e.flights[key] = s.flight
+	}
+	return s
+}
+
+// land ends a flight, and remembers its answer unless key was written meanwhile.
+func (e *Edge) land(key string, f *flight, a *answer, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f.answer, f.err = a, err
+	if e.flights[key] == f {
+		delete(e.flights, key)
+		if a != nil {
+			e.memory.Put(key, a, a.size(key))
+		}
+	}
+	close(f.done)
+}
+
+// fetch asks the parent for key, or waits for whoever does.
+func (e *Edge) fetch(r *read, key string) (*answer, error) {
+	s := e.board(key)
+	if s.leads {
+		return e.lead(r.ctx, key, s.flight)
+	}
+	return e.wait(r, key, s)
+}
+
+// wait returns the answer of a flight that somebody else leads. It may have begun before this
+// read, and what it brings may be older than a change that was known here by then: if
+// so, the next flight is waited for, which began later.
+func (e *Edge) wait(r *read, key string, s seat) (*answer, error) {
+	first := s.since
+	for {
+		select {
+		case <-s.done:
+		case <-r.ctx.Done():
+			return nil, context.Cause(r.ctx)
+		}
+		switch {
+		case s.err != nil:
+			return nil, s.err
+		case s.answer != nil && (s.number > first || !e.outdated(key, s.answer)):
+			return s.answer, nil
+		}
+		if s = e.board(key); s.leads {
+			return e.lead(r.ctx, key, s.flight)
+		}
+	}
+}
+
+// lead asks the parent.
+func (e *Edge) lead(ctx context.Context, key string, f *flight) (a *answer, err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			e.land(key, f, nil, nil)
+		} else {
+			e.land(key, f, a, err)
+		}
+	}()
+	asked, epoch := e.opts.Now(), e.purges.Current()
+	v, err := e.parent.Get(ctx, key)
+	if err != nil && !errors.Is(err, ErrMissing) {
+		return nil, err
+	}
+	return answered(v, epoch, asked), nil
+}
+
+// answered is what a parent has answered with v, which is nil for what is missing.
+func answered(v *Value, epoch uint64, asked time.Time) *answer {
+	if v != nil && v.Epoch > 0 {
+		epoch = v.Epoch
+	}
+	return &answer{value: v, epoch: epoch, asked: asked}
+}
+
+// fetchMany is fetch for some of keys, those of which the numbers are missing.
+func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []int) error {
+	seats := make([]seat, len(missing))
+	var own []string // and the flights that this read leads
+	var led []*flight
+	for n, i := range missing {
+		if seats[n] = e.board(keys[i]); seats[n].leads {
+			own, led = append(own, keys[i]), append(led, seats[n].flight)
+		}
+	}
+	if err := e.leadMany(r.ctx, own, led); err != nil {
+		return err
+	}
+	for n, i := range missing {
+		var err error
+		if s := seats[n]; s.leads {
+			answers[i] = s.answer
+		} else if answers[i], err = e.wait(r, keys[i], s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leadMany asks the parent for keys, of which each has a flight, all of them at once.
+func (e *Edge) leadMany(ctx context.Context, keys []string, led []*flight) (err error) {
+	if len(keys) == 0 {
+		return nil
+	}
+	answers := make([]*answer, len(keys))
+	defer func() {
+		failure := err
+		if ctx.Err() != nil {
+			failure = nil
+		}
+		for i, key := range keys {
+			e.land(key, led[i], answers[i], failure)
+		}
+	}()
+	asked, epoch := e.opts.Now(), e.purges.Current()
+	values, err := e.parent.GetMany(ctx, keys)
+	switch {
+	case err != nil:
+		return err
+	case len(values) != len(keys):
+		return wrongMany(len(values), len(keys))
+	}
+	for i, v := range values {
+		answers[i] = answered(v, epoch, asked)
+	}
+	return nil
+}
