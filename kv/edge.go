@@ -187,10 +187,14 @@ func (e *Edge) recall(r *read, key string) *answer {
 	if !r.seen {
 		r.since, r.seen = e.opts.Sight(r.ctx, r.now), true
 	}
-	if a.asked.Before(r.since) || e.outdated(key, a) { // in this order: Sight may learn of purges
+	if !e.usable(r, key, a) { // after Sight, which may learn of purges
 		return nil
 	}
 	return a
+}
+
+func (e *Edge) usable(r *read, key string, a *answer) bool {
+	return !a.asked.Before(r.since) && !e.outdated(key, a)
 }
 
 // wrongMany says that a parent breaks its contract.

@@ -17,23 +17,32 @@ type flight struct {
 	err    error // nil without an answer: whoever asked has left
 }
 
-// A seat is a place in a flight.
+// A seat is a place in a flight, or what a flight that has just landed brought.
 type seat struct {
 	*flight
-	leads bool   // its owner must land it
-	since uint64 // flights of a higher number began after their reader came
+	leads  bool    // its owner must land it
+	since  uint64  // flights of a higher number began after their reader came
+	landed *answer // then there is no flight
 }
 
-// board joins the flight of key, or begins one.
-func (e *Edge) board(key string) seat {
+// board joins the flight of key, or begins one. Between a look into memory and this one may
+// have landed, so memory is looked at once more.
+func (e *Edge) board(r *read, key string) seat {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := seat{since: e.begun}
-	if s.flight = e.flights[key]; s.flight == nil {
-		e.begun++
-		s.flight, s.leads = &flight{number: e.begun, done: make(chan struct{})}, true
-		e.flights[key] = s.flight
+	if s.flight = e.flights[key]; s.flight != nil {
+		return s
 	}
+	if v, ok := e.memory.Get(key); ok {
+		if a, ok := v.(*answer); ok && e.usable(r, key, a) {
+			s.landed = a
+			return s
+		}
+	}
+	e.begun++
+	s.flight, s.leads = &flight{number: e.begun, done: make(chan struct{})}, true
+	e.flights[key] = s.flight
 	return s
 }
 
@@ -53,19 +62,20 @@ func (e *Edge) land(key string, f *flight, a *answer, err error) {
 
 // fetch asks the parent for key, or waits for whoever does.
 func (e *Edge) fetch(r *read, key string) (*answer, error) {
-	s := e.board(key)
-	if s.leads {
-		return e.lead(r.ctx, key, s.flight)
-	}
-	return e.wait(r, key, s)
+	return e.follow(r, key, e.board(r, key))
 }
 
-// wait returns the answer of a flight that somebody else leads. It may have begun before this
-// read, and what it brings may be older than a change that was known here by then: if
+// follow returns what a seat leads to. A flight that somebody else leads may have begun before
+// this read, and what it brings may be older than a change that was known here by then: if
 // so, the next flight is waited for, which began later.
-func (e *Edge) wait(r *read, key string, s seat) (*answer, error) {
-	first := s.since
-	for {
+func (e *Edge) follow(r *read, key string, s seat) (*answer, error) {
+	for first := s.since; ; s = e.board(r, key) {
+		switch {
+		case s.landed != nil:
+			return s.landed, nil
+		case s.leads:
+			return e.lead(r.ctx, key, s.flight)
+		}
 		select {
 		case <-s.done:
 		case <-r.ctx.Done():
@@ -76,9 +86,6 @@ func (e *Edge) wait(r *read, key string, s seat) (*answer, error) {
 			return nil, s.err
 		case s.answer != nil && (s.number > first || !e.outdated(key, s.answer)):
 			return s.answer, nil
-		}
-		if s = e.board(key); s.leads {
-			return e.lead(r.ctx, key, s.flight)
 		}
 	}
 }
@@ -114,7 +121,7 @@ func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []in
 	var own []string // and the flights that this read leads
 	var led []*flight
 	for n, i := range missing {
-		if seats[n] = e.board(keys[i]); seats[n].leads {
+		if seats[n] = e.board(r, keys[i]); seats[n].leads {
 			own, led = append(own, keys[i]), append(led, seats[n].flight)
 		}
 	}
@@ -125,7 +132,7 @@ func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []in
 		var err error
 		if s := seats[n]; s.leads {
 			answers[i] = s.answer
-		} else if answers[i], err = e.wait(r, keys[i], s); err != nil {
+		} else if answers[i], err = e.follow(r, keys[i], s); err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,8 @@ type ruleLog struct {
 	rules []ruleOf // that of epoch n+1 at n
 	of    *ruleLog // a follower's; nil for the log itself
 	at    uint64   // of a follower
-	fail  error    // of Wrote
+	fail  error    // of Wrote, when the rule is in force
+	lost  error    // of Wrote, when it never will be
 
 	gate chan struct{} // Wrote waits for it before anything is in force, when there is one
 }
@@ -100,6 +101,9 @@ func (l *ruleLog) add(rules ...ruleOf) uint64 {
 func (l *ruleLog) Wrote(keys ...string) (uint64, error) {
 	if l.gate != nil {
 		<-l.gate
+	}
+	if l.lost != nil {
+		return 0, l.lost
 	}
 	if len(keys) == 0 {
 		keys = []string{""}
