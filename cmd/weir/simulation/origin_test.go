@@ -31,7 +31,7 @@ type origin struct {
 // inquiry is a request at the origin.
 type inquiry struct {
 	node  string    // with the number of its life
-	began time.Time // the first of them, when this one asks for the rest of a body that broke off
+	began time.Time // when the node sent it; the first, if this one is for the rest of a body that broke off
 	alone bool      // its client waits with nobody
 }
 
@@ -142,16 +142,16 @@ func (o *origin) enter(url string, i *inquiry) (leave func()) {
 }
 
 // begun is when a node that asks for what begins at a byte asked for what came before it.
-func (o *origin) begun(url, node, rest string) time.Time {
+func (o *origin) begun(url, node, rest string) (first time.Time, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for n, b := range o.broken[url] {
 		if b.of.node == node && rest == fmt.Sprintf("bytes=%d-", b.next) {
 			o.broken[url] = slices.Delete(o.broken[url], n, n+1)
-			return b.of.began
+			return b.of.began, true
 		}
 	}
-	return time.Now()
+	return first, false
 }
 
 // breaks notes that an answer will.
@@ -175,6 +175,7 @@ type route struct {
 }
 
 func (r route) RoundTrip(req *http.Request) (*http.Response, error) {
+	sent := time.Now()
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
@@ -190,7 +191,10 @@ func (r route) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return reply(req, http.StatusNoContent, nil, http.Header{"X-Version": {strconv.Itoa(version)}, "X-Asker": {r.node}}), nil
 	}
-	i := &inquiry{r.node, r.begun(url, r.node, req.Header.Get("Range")), req.Header.Get(alone) != ""}
+	i := &inquiry{r.node, sent, req.Header.Get(alone) != ""}
+	if first, ok := r.begun(url, r.node, req.Header.Get("Range")); ok {
+		i.began = first
+	}
 	leave := r.enter(url, i)
 	context.AfterFunc(req.Context(), leave) // whoever gives up closes the connection
 	resp, err := r.answer(req, url, i)
