@@ -45,7 +45,8 @@
 // browser sends some cookie, not waiting would mean no coalescing at all. Requests
 // with Authorization expect answers that are only rarely storable (RFC 9111 3.5),
 // so they wait for nobody and nobody waits for them, until a stored response
-// shows that the origin permits it.
+// shows that the origin permits it. A refresh that such a request begins is asked for
+// without Authorization where the stored response was.
 //
 // What failures are shared. Everybody in a flight whose origin cannot be reached, is
 // silent or breaks the protocol gets that error: one failure is as good as many. An

@@ -62,7 +62,11 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 				return ans, err
 			}
 		}
-		authorized := req.Header.Get("Authorization") != "" && obj == nil
+		personal := s.forItsClient(req, obj)
+		if personal && obj != nil && req.MustBeFresh { // an edge's refresh: nobody waits for it, and all are to have it
+			req, personal = anonymous(req), false
+			k.req = req
+		}
 		if ans, err := s.fromStore(ctx, req, obj, verdict); ans != nil || err != nil {
 			return ans, err
 		}
@@ -73,7 +77,7 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		case s.passes.holds(req.Keyed.Key.Digest(), s.opts.Now()):
 			s.counts.hitForPass.Add(1)
 			k.alone, k.ownCodings, k.detail = true, true, "hit-for-pass"
-		case authorized:
+		case personal:
 			k.alone, k.detail = true, "authorization"
 		case round == maxRounds-1:
 			k.alone = true
@@ -102,6 +106,21 @@ func (s *Shield) dispatch(ctx context.Context, req *policy.Request) (*rfc9111.An
 		}
 	}
 	return nil, fmt.Errorf("%w: no flight had an answer for the request", ErrOverloaded)
+}
+
+// forItsClient says whether what the origin answers to req is probably for its client
+// alone: not when the stored response, which may be nil, permits more, RFC 9111 3.5.
+func (s *Shield) forItsClient(req *policy.Request, stored Object) bool {
+	return req.Header.Get("Authorization") != "" &&
+		(stored == nil || !rfc9111.Storable(verdictRequest(req), stored.Response(), &req.Plan.Rules).Store)
+}
+
+// anonymous is req of somebody without Authorization.
+func anonymous(req *policy.Request) *policy.Request {
+	own := *req
+	own.Header = req.Header.Clone()
+	own.Header.Del("Authorization")
+	return &own
 }
 
 // hasOwnTerms says whether a client asked for a part or for a comparison. Alone,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -411,4 +412,68 @@ func TestNoCacheIsNotShared(t *testing.T) {
 		s.wantOrigin(10)
 		s.close()
 	})
+}
+
+// Where a stored page is refreshed, those without Authorization do not wait for somebody's
+// own answer: they have a flight of their own.
+func TestAuthorizationLeadsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		asked := map[bool]int{}
+		var mu sync.Mutex
+		s.origin.answer(func(r *http.Request) (*http.Response, error) {
+			own := r.Header.Get("Authorization")
+			mu.Lock()
+			asked[own != ""]++
+			mu.Unlock()
+			time.Sleep(time.Second)
+			return respond(200, "for "+own, "Cache-Control", "max-age=60"), nil
+		})
+		s.get("/").want(t, "for ", rfc9111.Miss, rfc9111.StatusOK)
+		time.Sleep(2 * time.Minute)
+		for i, r := range many(20, func(i int) result {
+			if i == 0 {
+				return s.get("/", "Authorization", "x")
+			}
+			time.Sleep(time.Millisecond)
+			return s.get("/")
+		}) {
+			want := "for "
+			if i == 0 {
+				want = "for x"
+			}
+			if r.err != nil || r.body != want {
+				t.Errorf("client %d got %q, %v", i, r.body, r.err)
+			}
+		}
+		if asked[true] != 1 || asked[false] != 2 {
+			t.Errorf("asked with Authorization and without: %v", asked)
+		}
+		s.close()
+	})
+}
+
+// A refresh that somebody with Authorization begins is one for everybody.
+func TestAuthorizationRefreshesForAll(t *testing.T) {
+	for _, fresh := range []bool{false, true} { // as an edge's refresh, as the node's own
+		synctest.Test(t, func(t *testing.T) {
+			s := start(t, options{})
+			version := "1"
+			s.origin.answer(func(r *http.Request) (*http.Response, error) {
+				return respond(200, version+r.Header.Get("Authorization"), "Cache-Control", "max-age=60, stale-while-revalidate=600"), nil
+			})
+			s.get("/").want(t, "1", rfc9111.Miss, rfc9111.StatusOK)
+			time.Sleep(2 * time.Minute)
+			version = "2"
+			req := s.request("/", "Authorization", "x")
+			req.MustBeFresh = fresh
+			r := s.fetch(t.Context(), req)
+			if want := map[bool]string{false: "1", true: "2"}[fresh]; r.body != want {
+				t.Errorf("got %q, want %q", r.body, want)
+			}
+			synctest.Wait()
+			s.get("/").want(t, "2", rfc9111.Hit, rfc9111.StatusOK)
+			s.close()
+		})
+	}
 }

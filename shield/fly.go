@@ -66,6 +66,9 @@ func (s *Shield) panicked(v any) error {
 func (s *Shield) fly(f *flight) {
 	var verdict rfc9111.Verdict
 	f.stored, verdict = s.find(f.req)
+	if f.leaderless && f.stored != nil && s.forItsClient(f.req, f.stored) {
+		f.req = anonymous(f.req) // to one user's answer nobody else would be refreshed
+	}
 	if f.stored != nil && verdict.Reuse == rfc9111.ReuseFresh {
 		d := rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit, Status: rfc9111.StatusOK}
 		if s.settleObject(f, f.stored.Response(), outcome{decision: d}) {

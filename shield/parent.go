@@ -25,7 +25,8 @@ const parentGrace = 10 * time.Second
 // regions. Its methods are called concurrently.
 type Parent interface {
 	// Fetch answers req as [Shield.Fetch] does. The answer's head has the times of this
-	// node's clock and the epoch of its fill. An error that wraps [ErrParent] says that
+	// node's clock and the epoch of its fill, or after an unsafe request the epoch that the
+	// purges had come to then, which this node knows by now if that can be. An error that wraps [ErrParent] says that
 	// the request may be sent elsewhere, and that its Stream was not read.
 	Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error)
 }
@@ -74,10 +75,14 @@ func (s *Shield) goesUpAlone(req *policy.Request) bool {
 // askUp has the parent answer for one client. What it answers is not kept here.
 func (s *Shield) askUp(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
 	ans, err := s.fromParent(ctx, req)
-	if err == nil {
-		ans.Alone = true
+	if err != nil {
+		return nil, err
 	}
-	return ans, err
+	ans.Alone = true
+	if ans.Head.Epoch > s.purges.Current() { // what it made out of date is known there, and was not heard of here
+		s.invalidate(s.outdates(req, ans.Head))
+	}
+	return ans, nil
 }
 
 // fromParent asks the parent once. What this node has made out of date while it could not

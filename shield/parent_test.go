@@ -296,3 +296,41 @@ func TestTheParentHasNotHeardOfAWrite(t *testing.T) {
 	link.parent.origin.answer(always(200, "newer", "Cache-Control", cacheable))
 	edge.get("/a").want(t, "newer", rfc9111.Miss, rfc9111.StatusOK)
 }
+
+// What a write through the parent made out of date is so here before the purges have come.
+func TestAWriteIsSeenBeforeItsPurges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate, asked := make(chan struct{}), 0
+		parent := func(req *policy.Request) (*rfc9111.Answer, error) {
+			now := time.Now()
+			head := &rfc9111.Response{Status: 200, Header: http.Header{}, RequestTime: now, ResponseTime: now, Epoch: 1}
+			if req.Method == http.MethodPost {
+				head.Status, head.Epoch = 204, 2
+				return &rfc9111.Answer{Head: head, Decision: rfc9111.Decision{Use: rfc9111.Bypass}}, nil
+			}
+			if asked++; asked == 1 {
+				defer func() { <-gate }()
+			}
+			head.Length, head.Terms.Lifetime = 4, time.Minute
+			body := []string{"", "old!", "new!"}[asked]
+			head.Epoch = uint64(asked)
+			return &rfc9111.Answer{Head: head, Bytes: []byte(body), Decision: rfc9111.Decision{Use: rfc9111.Hit, Shield: rfc9111.TierHit}}, nil
+		}
+		edge := start(t, options{noStore: true, purges: shield.NewFollower(), shield: shield.Options{Parent: fixed(parent)}})
+		edge.purges.Apply(shield.Batch{Log: shield.LogID{1}, Reset: true, Epoch: 1})
+		before := make(chan result, 1)
+		go func() { before <- edge.get("/a") }()
+		synctest.Wait()
+		if r := edge.get("POST /a"); r.status != 204 {
+			t.Fatalf("%+v", r)
+		}
+		edge.get("/a").want(t, "new!", rfc9111.Hit, "")
+		close(gate)
+		r := <-before
+		r.want(t, "body", rfc9111.Miss, rfc9111.StatusOK) // which the origin has; that of the parent is outdated
+		if n := len(edge.purges.Owed()); n != 1 {
+			t.Errorf("%d rules are owed", n)
+		}
+		edge.close()
+	})
+}

@@ -112,7 +112,7 @@ func (s *Shield) maySlice(req *policy.Request) bool {
 		return false
 	}
 	defer closeObject(obj)
-	return rfc9111.Storable(verdictRequest(req), obj.Response(), &req.Plan.Rules).Store
+	return !s.forItsClient(req, obj)
 }
 
 // startSliced makes the answer as soon as one slice has told what there is to be told

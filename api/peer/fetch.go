@@ -34,6 +34,7 @@ func (c *Client) Fetch(ctx context.Context, req *policy.Request) (*rfc9111.Answe
 	}
 	if !safe(req.Method) {
 		c.reach(ctx, epoch)
+		ans.Head.Epoch = epoch
 	}
 	return ans, nil
 }

@@ -83,8 +83,7 @@ func (c *Client) look(ctx context.Context, now time.Time, min uint64, blind bool
 // the purges that it caused.
 const reachTimeout = 2 * time.Second
 
-// reach returns when this node has come to an epoch, or cannot in time: then the node is
-// blind to it, as it is to any purge that is on its way.
+// reach returns when this node has come to an epoch, or cannot in time.
 func (c *Client) reach(ctx context.Context, epoch uint64) {
 	if c.opts.Purges.Current() >= epoch {
 		return
