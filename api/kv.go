@@ -49,7 +49,7 @@ type Values struct {
 }
 
 // valuesRoom is what values of more than [peer.SmallValue] may take on their way.
-const valuesRoom = kv.MaxManyBytes
+const valuesRoom = 64 << 20
 
 // NewValues returns the routes of values.
 func NewValues(opts ValuesOptions) *Values {
@@ -135,7 +135,8 @@ func (v *Values) get(w http.ResponseWriter, r *http.Request) error {
 	return pour(w, value.Bytes)
 }
 
-// fetch gets a value within a bounded time.
+// fetch gets a value, and room for it where it is a large one. Nobody holds a value while it
+// waits for room.
 func (v *Values) fetch(ctx context.Context, key string) (value *kv.Value, leave func(), err error) {
 	store, err := v.store()
 	if err != nil {
@@ -143,15 +144,9 @@ func (v *Values) fetch(ctx context.Context, key string) (value *kv.Value, leave 
 	}
 	ctx, cancel := context.WithTimeout(ctx, valueWait)
 	defer cancel()
-	return getWithin(ctx, v.room, store, key)
-}
-
-// getWithin gets a value, and room for it where it is a large one. Nobody holds a value while
-// it waits for room.
-func getWithin(ctx context.Context, room *peer.Room, store kv.Store, key string) (value *kv.Value, leave func(), err error) {
-	size := int64(0)
+	room := int64(0)
 	for {
-		leave, err := room.Take(ctx, size)
+		leave, err := v.room.Take(ctx, room)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -160,11 +155,11 @@ func getWithin(ctx context.Context, room *peer.Room, store kv.Store, key string)
 		case err != nil:
 			leave()
 			return nil, nil, err
-		case int64(len(value.Bytes)) <= max(size, peer.SmallValue):
+		case int64(len(value.Bytes)) <= max(room, peer.SmallValue):
 			return value, leave, nil
 		}
 		leave()
-		size = int64(len(value.Bytes))
+		room = int64(len(value.Bytes))
 	}
 }
 

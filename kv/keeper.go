@@ -72,17 +72,11 @@ func (k *Keeper) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
 	if err := CheckKeys(keys); err != nil {
 		return nil, err
 	}
-	values, total := make([]*Value, len(keys)), 0
+	values := make([]*Value, len(keys))
 	for i, key := range keys {
 		v, err := k.Get(ctx, key)
-		switch {
-		case errors.Is(err, ErrMissing):
-			continue
-		case err != nil:
+		if err != nil && !errors.Is(err, ErrMissing) {
 			return nil, err
-		}
-		if total += len(v.Bytes); total > MaxManyBytes {
-			return nil, ErrTooMuch
 		}
 		values[i] = v
 	}

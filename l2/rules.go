@@ -35,9 +35,13 @@ type batch struct {
 	err   error
 }
 
-// OpenLog opens the rule log in dir on its own. A store's is Store.Log.
-func OpenLog(dir string) (*Log, error) {
-	return openLog(dir, func(error) {})
+// OpenLog opens the rule log in dir on its own. A store's is Store.Log. report is told of a log that is set
+// aside; nil: nobody is.
+func OpenLog(dir string, report func(error)) (*Log, error) {
+	if report == nil {
+		report = func(error) {}
+	}
+	return openLog(dir, report)
 }
 
 // openLog opens or makes the log. One that cannot be opened is set aside and the operator is told; a new

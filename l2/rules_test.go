@@ -75,7 +75,7 @@ func TestRulesRewritten(t *testing.T) {
 // of an earlier attempt is no obstacle.
 func TestRewritingGivesRoomBack(t *testing.T) {
 	dir := t.TempDir()
-	l := must(l2.OpenLog(dir))
+	l := must(l2.OpenLog(dir, nil))
 	size := func() int64 { return must(os.Stat(filepath.Join(dir, "rules.db"))).Size() }
 	empty := size()
 	many := bytes.Repeat([]byte("x"), 30_000)
@@ -100,7 +100,7 @@ func TestRewritingGivesRoomBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "rules.db.tmp", []byte("half a file"))
-	l = must(l2.OpenLog(dir))
+	l = must(l2.OpenLog(dir, nil))
 	defer l.Close()
 	if got, want := fmt.Sprint(replay(t, l)), "[99 kept 100 new]"; got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -113,7 +113,7 @@ func TestRewritingGivesRoomBack(t *testing.T) {
 // A sequence that panics leaves the rules as they were.
 func TestRewritingThatFails(t *testing.T) {
 	dir := t.TempDir()
-	l := must(l2.OpenLog(dir))
+	l := must(l2.OpenLog(dir, nil))
 	defer l.Close()
 	if err := l.Append(1, []byte("a")); err != nil {
 		t.Fatal(err)
@@ -131,7 +131,7 @@ func TestRewritingThatFails(t *testing.T) {
 
 func TestRulesAppendedAtTheSameTime(t *testing.T) {
 	dir := t.TempDir()
-	l, err := l2.OpenLog(dir)
+	l, err := l2.OpenLog(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestRulesAppendedAtTheSameTime(t *testing.T) {
 
 func TestDamagedRule(t *testing.T) {
 	dir := t.TempDir()
-	l := must(l2.OpenLog(dir))
+	l := must(l2.OpenLog(dir, nil))
 	if err := l.Append(1, []byte("a rule that is found in the file")); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestDamagedRule(t *testing.T) {
 		b[at] ^= 1
 	}
 	write(t, dir, "rules.db", b)
-	l = must(l2.OpenLog(dir))
+	l = must(l2.OpenLog(dir, nil))
 	defer l.Close()
 	if err := l.Replay(func(uint64, []byte) error { return nil }); !errors.Is(err, l2.ErrDamaged) {
 		t.Errorf("replay: %v", err)

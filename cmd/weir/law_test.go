@@ -137,13 +137,24 @@ type nameRule struct {
 }
 
 var names = []nameRule{
-	{"net/http", "Transport", []string{"shield", "cmd", "api/peer"}, "the shield alone talks to origins; cmd talks to admin listeners, peers to each other"},
+	{"net/http", "Transport", []string{"shield", "cmd", "api/peer", goPackage}, "the shield alone talks to origins; cmd talks to admin listeners, peers to each other, programs to a node"},
 	{"net/http", "DefaultTransport", nil, "it has no limits and is shared with whoever else uses it"},
 	{"net/http", "DefaultClient", nil, "it has no timeout"},
-	{"time", "Now", []string{"api", "cmd", "kv", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
-	{"time", "Since", []string{"api", "cmd", "kv", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
+	{"time", "Now", []string{goPackage, "api", "cmd", "kv", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
+	{"time", "Since", []string{goPackage, "api", "cmd", "kv", "l1", "l2", "policy", "shield"}, "keying and rfc9111 know no clock: now is a parameter"},
 	{"time", "Sleep", nil, "whoever waits, waits for an event or a context"},
 }
+
+// goPackage is the directory of the Go package that programs import.
+const goPackage = "."
+
+// goPackageImports are the parts that it hands out.
+var goPackageImports = []string{"api", "api/peer", "internal/tiers", "kv", "l1", "l2", "policy", "shield"}
+
+const (
+	whyGoPackageImports = "the Go package wires as cmd does, and decides nothing that a part could: what else it imports needs a reason"
+	whyGoPackage        = "the Go package is for programs; parts know each other directly"
+)
 
 // standardOnly lists packages that import the standard library alone.
 var standardOnly = map[string]string{
@@ -199,6 +210,10 @@ func TestImportLawCanBeBroken(t *testing.T) {
 		broken(dir, `package x; import "example.com/y"`, why)
 	}
 	broken("l1", `package x; import "example.com/y"`, whyRoom)
+	broken(goPackage, `package x; import "weir/keying"`, whyGoPackageImports)
+	broken("l1", `package x; import "weir"`, whyGoPackage)
+	kept(t, module, parseSource(t, "cmd/weir", "x.go", `package x; import "weir"`))
+	kept(t, module, parseSource(t, goPackage, "x.go", `package x; import "weir/kv"`))
 	kept(t, module, parseSource(t, "l1", "x_test.go", `package x; import ("testing"; "example.com/y"; "weir/policy")`))
 	kept(t, module, parseSource(t, "l1/l1test", "kit.go", `package x; import "testing"`))
 	kept(t, module, parseSource(t, "l1", "x.go", `package x; import ("weir/l20"; "weir/policy"; "net/http"); var _ http.Header`))
@@ -227,6 +242,12 @@ func violations(module string, sources []source) []string {
 			}
 			if s.test || within(s.dir, "bench") {
 				continue
+			}
+			if s.dir == goPackage && inside && !slices.Contains(goPackageImports, to) {
+				report("imports %s: %s", imported, whyGoPackageImports)
+			}
+			if imported == module && !within(s.dir, "cmd") {
+				report("imports %s: %s", imported, whyGoPackage)
 			}
 			for _, r := range rooms {
 				if within(imported, r.imports) && !withinAny(s.dir, r.only) {
