@@ -102,3 +102,22 @@ func TestChunkOfAnotherObjectOrPlace(t *testing.T) {
 		}
 	}
 }
+
+func FuzzValue(f *testing.F) {
+	f.Add(l2.SampleValue(7, 0))
+	f.Add(l2.SampleValue(7, 3))
+	f.Add(l2.SampleCounts())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, in := range [][]byte{b, l2.Reseal(b)} {
+			if out, ok := l2.DecodeValue(in, 7); ok && !bytes.Equal(in, out) {
+				t.Fatalf("%x was understood as %x", in, out)
+			}
+			if _, ok := l2.DecodeValue(in, 8); ok && len(in) > 22 && in[14] == 7 {
+				t.Fatalf("%x is at 7", in)
+			}
+			if out, ok := l2.DecodeCounts(in); ok && !bytes.Equal(in, out) {
+				t.Fatalf("%x was understood as %x", in, out)
+			}
+		}
+	})
+}

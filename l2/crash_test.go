@@ -31,6 +31,10 @@ func child() bool {
 		err = storeUntilKilled(dir)
 	case "full":
 		err = fillDisk(dir)
+	case "update":
+		err = updateUntilKilled(dir)
+	case "full of values":
+		err = fillWithValues(dir)
 	}
 	if err != nil {
 		fmt.Println("failed:", err)

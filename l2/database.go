@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -26,8 +27,8 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// database is a bbolt file. After a panic bbolt may hold its own locks for ever; then only the descriptor is closed, which
-// gives up the file lock, and the mapping is left to the end of the process.
+// database is a bbolt file. After a panic bbolt may hold its own locks for ever; then only the file lock is given up and the
+// descriptor closed, and the mapping is left to the end of the process.
 type database struct {
 	*bolt.DB
 	file   *os.File
@@ -47,6 +48,7 @@ func (d *database) do(fn func() error) error {
 func (d *database) close() error {
 	if d.broken || d.DB == nil {
 		if d.file != nil {
+			_ = syscall.Flock(int(d.file.Fd()), syscall.LOCK_UN) // the mapping would hold it
 			_ = d.file.Close()
 		}
 		return nil

@@ -86,7 +86,12 @@
 // nothing goes but is written once more. Bodies are cut so that hardly a page is longer than 4 KiB: a file that is full of
 // small values has room for a large one without free pages in a row.
 //
-// A value that does not check out is missing, counted and reported. A file that bbolt cannot work with is set aside
-// as bad-values.db. Numbers of updates never repeat: blocks of them are set aside durably before they are given, and a
-// new file begins with the microseconds of the clock.
+// A value that does not check out is missing, counted and reported. A file that bbolt cannot work with is replaced
+// by a new one with all of it that can be read, value by value; the old one is kept as bad-values.db when the budget has
+// room for both. A file that is longer than a budget that was made smaller is written anew too. Numbers of updates
+// never repeat: blocks of them are set aside durably before they are given, and a new file begins with the microseconds
+// of the clock.
+//
+// Measured on 2 cores that ten other programs used, with a disk that took 2 ms for a sync (BenchmarkValuesUpdate): 225
+// updates a second of one writer, 3,500 of 1 KiB and 1,450 of 8 KiB of a hundred, 65 to a transaction.
 package l2

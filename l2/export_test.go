@@ -80,3 +80,30 @@ func ResealTOC(b []byte) []byte {
 	}
 	return resum(append([]byte{}, b...))
 }
+
+// DecodeValue decodes the frame of a value at a position.
+func DecodeValue(b []byte, at uint64) ([]byte, bool) {
+	f, err := decodeValue(b, at)
+	if err != nil {
+		return nil, false
+	}
+	if _, _, err := splitBody(f.body); f.part == 0 && err == nil {
+		_, _ = f.digest()
+	}
+	return f.append(nil), true
+}
+
+// DecodeCounts decodes what every transaction of values writes.
+func DecodeCounts(b []byte) ([]byte, bool) {
+	c, err := decodeCounts(b)
+	return c.frame(), err == nil
+}
+
+// SampleValue is a short value, or a long one, at a position; SampleCounts are counts.
+
+func SampleValue(at, part uint64) []byte {
+	f := valueFrame{at: at, until: 5, body: valueBody("key", []byte("record")), part: part, size: 4096, sum: 3}
+	return f.append(nil)
+}
+
+func SampleCounts() []byte { return valueCounts{1, 2, 3}.frame() }

@@ -40,7 +40,7 @@ func digestOf(key string) keying.Digest {
 	return keying.Digest(sum[:16])
 }
 
-// valueTx is values.db within a transaction.
+// valueTx is values.db within a transaction. One that only looks a value up has just order and keys.
 type valueTx struct {
 	tx                               *bolt.Tx
 	root, order, keys, until, chunks *bolt.Bucket
@@ -123,12 +123,15 @@ func (t *valueTx) body(f *valueFrame) ([]byte, error) {
 	if f.part == 0 {
 		return f.body, nil
 	}
-	b := t.chunks.Bucket(bePosition(f.part))
-	if b == nil {
+	chunks := t.tx.Bucket(bucketChunks)
+	if chunks != nil {
+		chunks = chunks.Bucket(bePosition(f.part))
+	}
+	if chunks == nil {
 		return nil, errTruncated
 	}
 	body := make([]byte, 0, min(int(f.size), maxValue))
-	c := b.Cursor()
+	c := chunks.Cursor()
 	for _, chunk := c.First(); chunk != nil && len(body) <= int(f.size); _, chunk = c.Next() {
 		body = append(body, chunk...)
 	}
@@ -157,6 +160,14 @@ func untilNano(t time.Time) int64 {
 		return 1
 	}
 	return max(t.UnixNano(), 1)
+}
+
+// nanoUntil is the time that untilNano was given.
+func nanoUntil(until int64) time.Time {
+	if until == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, until)
 }
 
 // digest is what finds f's value.

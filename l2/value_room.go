@@ -53,7 +53,7 @@ func (v *Values) pagesFor(updates, bytes int) int64 {
 }
 
 // sweepLength is how many values one transaction goes over.
-func (v *Values) sweepLength() int { return int(min(v.opts.MaxBytes/pageSize/64, maxSweep)) }
+func (v *Values) sweepLength() int { return int(min(v.limit/pageSize/64, maxSweep)) }
 
 // makeRoom removes values until there is room for a transaction. low says that there soon will be none.
 func (v *Values) makeRoom(updates, bytes int) (low bool, err error) {
@@ -73,7 +73,7 @@ func (v *Values) makeRoom(updates, bytes int) (low bool, err error) {
 		case err != nil:
 			return true, err
 		case n == 0:
-			return true, fmt.Errorf("%w: %d bytes do not fit into a budget of %d", ErrTooLarge, bytes, v.opts.MaxBytes)
+			return true, fmt.Errorf("%w: %d bytes do not fit into a budget of %d", ErrTooLarge, bytes, v.limit)
 		}
 		carry -= min(carry, n)
 	}
@@ -97,7 +97,7 @@ func (v *Values) room() (pages int64, err error) {
 }
 
 func (v *Values) roomIn(tx *bolt.Tx) int64 {
-	return (v.opts.MaxBytes-int64(v.db.AllocSize)-tx.Size())/pageSize - 2 + v.unused()
+	return (v.limit-int64(v.db.AllocSize)-tx.Size())/pageSize - 2 + v.unused()
 }
 
 // unused is how many pages bbolt can use again. Nobody but the writer changes that.
@@ -156,7 +156,7 @@ func (t *valueTx) at(at uint64) (f valueFrame, d keying.Digest, err error) {
 // sweepOldest goes over the oldest values until it has removed some number of bytes, or carried four times as many.
 func (v *Values) sweepOldest(t *valueTx, c *valueCounts, bytes int64, carryAll bool) (n uint64, err error) {
 	var removed, carried int64
-	bytes = max(bytes, v.opts.MaxBytes/1024)
+	bytes = max(bytes, v.limit/1024)
 	for _, at := range t.oldest(v.sweepLength()) {
 		if removed >= bytes || carried >= 4*bytes {
 			break

@@ -81,13 +81,13 @@ func (v *Values) round(u *update) {
 }
 
 // batchLength is how many updates share a transaction.
-func (v *Values) batchLength() int { return int(min(v.opts.MaxBytes/pageSize/64, maxBatch)) }
+func (v *Values) batchLength() int { return int(min(v.limit/pageSize/64, maxBatch)) }
 
 // batchBytes is how much one transaction may write; a batch is longer than that by at most one value.
-func (v *Values) batchBytes() int { return int(min(v.opts.MaxBytes/32, maxBatchBytes)) }
+func (v *Values) batchBytes() int { return int(min(v.limit/32, maxBatchBytes)) }
 
 // longest is how long a key and its record can be.
-func (v *Values) longest() int { return int(min(v.opts.MaxBytes/4, maxValue)) }
+func (v *Values) longest() int { return int(min(v.limit/4, maxValue)) }
 
 // call lets u change what the updates before it left.
 func (v *Values) call(b *batchOf, u *update) {
@@ -154,7 +154,7 @@ func (v *Values) write(b *batchOf) error {
 				return errors.Join(v.sweepWhen(low, t, c), b.apply(t, c))
 			})
 		}
-		if !errors.Is(err, berrors.ErrMaxSizeReached) || bytes > 8*b.bytes {
+		if again := errors.Is(err, berrors.ErrMaxSizeReached) || errors.Is(err, errReplaced); !again || bytes > 8*b.bytes {
 			break
 		}
 	}
@@ -186,34 +186,50 @@ func (b *batchOf) apply(t *valueTx, c *valueCounts) error {
 // commit runs fn in a transaction of its own.
 func (v *Values) commit(fn func(*valueTx, *valueCounts) error) error {
 	var c valueCounts
-	err := v.db.do(func() error {
-		return v.db.Update(func(tx *bolt.Tx) error {
-			t, err := valuesOf(tx)
-			if err != nil {
-				return err
-			}
-			if c, err = t.counts(); err != nil {
-				return err
-			}
-			if err := fn(t, &c); err != nil {
-				return err
-			}
-			if c.ceiling < v.next+numberBlock/2 {
-				c.ceiling = v.next + numberBlock
-			}
-			return t.root.Put(keyCounts, c.frame())
-		})
+	err := inTx(v.db, func(tx *bolt.Tx) error {
+		t, err := valuesOf(tx)
+		if err != nil {
+			return err
+		}
+		if c, err = t.counts(); err != nil {
+			return err
+		}
+		if err := fn(t, &c); err != nil {
+			return err
+		}
+		if c.ceiling < v.next+numberBlock/2 {
+			c.ceiling = v.next + numberBlock
+		}
+		return t.root.Put(keyCounts, c.frame())
 	})
 	if err == nil {
 		v.stats.commits.Add(1)
 		v.stats.note(c)
-	} else if v.db.broken {
-		err = errors.Join(err, v.replace(err))
+	} else if errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) {
+		err = v.replace(err)
 	}
 	return err
 }
 
-// reopen tries once more what replace could not do.
+// errReplaced says that nothing was written because the file was damaged, and that there is a new one.
+var errReplaced = errors.New("the file was damaged and is replaced")
+
+// replace puts a new file in the place of one that bbolt cannot work with any more. Meanwhile nothing can be read.
+func (v *Values) replace(why error) error {
+	v.mu.Lock()
+	_ = v.db.close() // it is damaged
+	v.db = nil
+	v.mu.Unlock()
+	if err := v.setAside(why); err != nil {
+		return errors.Join(why, err)
+	}
+	if err := v.reopen(); err != nil {
+		return errors.Join(why, err)
+	}
+	return errReplaced
+}
+
+// reopen opens what is not open, because it is replaced or could not be.
 func (v *Values) reopen() error {
 	if v.db != nil {
 		return nil
@@ -221,16 +237,4 @@ func (v *Values) reopen() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.open()
-}
-
-// replace sets a file aside that bbolt cannot work with any more.
-func (v *Values) replace(why error) error {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	_ = v.db.close() // it is broken
-	v.db = nil
-	if err := v.setAside(why); err != nil {
-		return err
-	}
-	return v.openFile()
 }

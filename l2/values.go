@@ -19,18 +19,18 @@ const (
 	valuesName     = "values.db"
 	valuesLockName = "values.lock"
 
-	minValues      = 4 << 20
+	minValues      = 8 << 20
 	defaultValues  = 1 << 30
 	maxValue       = 16 << 20 // longest record, its key included
 	maxBatch       = 1024     // updates that share a transaction
 	maxBatchBytes  = 16 << 20 // and how much they may write
 	numberBlock    = 1 << 16  // numbers that are set aside at a time
-	reportedValues = 64       // damaged values that an operator is told of one by one
+	reportedValues = 8        // damaged values that an operator is told of one by one
 )
 
 // ValuesOptions are those of Values. The zero value is usable.
 type ValuesOptions struct {
-	MaxBytes int64            // budget of values.db; 1 GiB, at least 4 MiB
+	MaxBytes int64            // budget of values.db, one that was set aside included; 1 GiB, at least 8 MiB
 	Now      func() time.Time // time.Now
 	Report   func(error)      // what an operator must know; called from any goroutine, must return quickly; nil drops it
 }
@@ -63,8 +63,9 @@ type Values struct {
 	queue  chan *update
 	done   chan struct{} // closed when the writer has ended
 
-	mu sync.RWMutex // held for reading while db is used, for writing while it is replaced
-	db *database
+	mu    sync.RWMutex // held for reading while db is used, for writing while it changes
+	db    *database    // nil while it is replaced
+	ended bool         // it is closed
 
 	writing atomic.Pointer[batchOf] // what is being made durable
 	used    usedMarks
@@ -74,7 +75,8 @@ type Values struct {
 	reported map[keying.Digest]bool
 
 	// What the writer alone uses.
-	next uint64 // number
+	next  uint64 // number
+	limit int64  // of values.db: the budget without what is set aside
 }
 
 // OpenValues opens the values in dir, which is made if need be. Only one process at a time can have them open. A file
@@ -104,8 +106,12 @@ func OpenValues(dir string, opts ValuesOptions) (*Values, error) {
 
 func (v *Values) path() string { return filepath.Join(v.dir, valuesName) }
 
-// open opens values.db. One that cannot be used is set aside, and an empty one takes its place.
+// open opens values.db. One that cannot be used is set aside, and one with what can be read of it takes its place.
 func (v *Values) open() error {
+	v.measure()
+	if err := errors.Join(removeLeftover(v.path()+tempSuffix), v.shrink()); err != nil {
+		return err
+	}
 	err := v.openFile()
 	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrForeign) {
 		if err = v.setAside(err); err == nil {
@@ -115,31 +121,16 @@ func (v *Values) open() error {
 	return err
 }
 
-func (v *Values) setAside(why error) error {
-	bad := filepath.Join(v.dir, badPrefix+valuesName)
-	if err := os.Rename(v.path(), bad); err != nil {
-		return err
-	}
-	v.stats.damaged.Add(1)
-	v.opts.Report(fmt.Errorf("all values are lost: %w; the file is set aside as %s", why, filepath.Base(bad)))
-	return nil
-}
-
 func (v *Values) openFile() error {
 	if _, err := os.Lstat(v.path()); err == nil {
 		if err := checkFile(v.path()); err != nil {
 			return fmt.Errorf("%s: %w", v.path(), err)
 		}
 	}
-	// No reader ever waits for a mapping to grow: it has the size of the budget from the start.
-	opts := boltOptions(v.opts.MaxBytes, false)
-	opts.NoStatistics = false // they say how many pages are free
-	opts.MaxSize = int(v.opts.MaxBytes)
-	db, err := openBolt(v.path(), opts)
+	db, err := v.openAt(v.path(), v.limit)
 	if err != nil {
-		return fmt.Errorf("open %s: %w", v.path(), boltOpenError(err))
+		return err
 	}
-	db.AllocSize = int(min(v.opts.MaxBytes/64, 4<<20))
 	v.db = db
 	if err := errors.Join(v.begin(), syncDir(v.dir)); err != nil {
 		v.db = nil
@@ -148,32 +139,43 @@ func (v *Values) openFile() error {
 	return nil
 }
 
+// openAt opens a file that may have so many bytes. No reader ever waits for its mapping to grow: it has that size from
+// the start.
+func (v *Values) openAt(path string, limit int64) (*database, error) {
+	opts := boltOptions(limit, false)
+	opts.NoStatistics = false // they say how many pages are free
+	opts.MaxSize = int(limit)
+	db, err := openBolt(path, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, boltOpenError(err))
+	}
+	db.AllocSize = int(min(limit/64, 4<<20))
+	return db, nil
+}
+
 // begin sets aside the numbers that this process may give. A new file begins with the time, so that one that is
 // removed or set aside does not bring its numbers back.
 func (v *Values) begin() error {
-	first := uint64(max(v.opts.Now().UnixMicro(), 1))
 	var c valueCounts
-	err := v.db.do(func() error {
-		return v.db.Update(func(tx *bolt.Tx) error {
-			if tx.Bucket(bucketValues) == nil {
-				if name, _ := tx.Cursor().First(); name != nil {
-					return fmt.Errorf("%w: it has no values in it", ErrForeign)
-				}
-				v.next = max(v.next, first)
-				c = valueCounts{ceiling: v.next + numberBlock}
-				return createValues(tx, c)
+	err := inTx(v.db, func(tx *bolt.Tx) error {
+		if tx.Bucket(bucketValues) == nil {
+			if name, _ := tx.Cursor().First(); name != nil {
+				return fmt.Errorf("%w: it has other things in it", ErrForeign)
 			}
-			t, err := valuesOf(tx)
-			if err != nil {
-				return err
-			}
-			if c, err = t.counts(); err != nil {
-				return err
-			}
-			v.next = c.ceiling
-			c.ceiling += numberBlock
-			return t.root.Put(keyCounts, c.frame())
-		})
+			v.next = max(v.next, uint64(max(v.opts.Now().UnixMicro(), 1)))
+			c = valueCounts{ceiling: v.next + numberBlock}
+			return createValues(tx, c)
+		}
+		t, err := valuesOf(tx)
+		if err != nil {
+			return err
+		}
+		if c, err = t.counts(); err != nil {
+			return err
+		}
+		v.next = max(v.next, c.ceiling)
+		c.ceiling = v.next + numberBlock
+		return t.root.Put(keyCounts, c.frame())
 	})
 	v.stats.note(c)
 	return err
@@ -198,8 +200,11 @@ func (v *Values) Read(key string) ([]byte, error) {
 func (v *Values) read(d keying.Digest, key string) (record []byte, err error) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	if v.db == nil {
+	switch {
+	case v.ended:
 		return nil, ErrClosed
+	case v.db == nil:
+		return nil, fmt.Errorf("%w: %s was damaged, and cannot be replaced yet", ErrUnavailable, v.path())
 	}
 	err = guard(func() error {
 		return v.db.View(func(tx *bolt.Tx) error {
@@ -211,18 +216,15 @@ func (v *Values) read(d keying.Digest, key string) (record []byte, err error) {
 					return nil
 				}
 			}
-			t, err := valuesOf(tx)
-			if err != nil {
-				return err
+			t := valueTx{tx: tx, order: tx.Bucket(bucketOrder), keys: tx.Bucket(bucketKeys)}
+			if t.order == nil || t.keys == nil {
+				return errFormat
 			}
 			record, err = t.record(d, key)
 			return err
 		})
 	})
 	if err != nil {
-		if errors.Is(err, ErrClosed) {
-			return nil, err
-		}
 		v.damage(d, err)
 		return nil, nil
 	}
@@ -282,10 +284,10 @@ func (v *Values) Close() error {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	db := v.db
-	v.db = nil
-	if db == nil {
-		return v.lock.Close()
+	v.ended = true
+	var err error
+	if v.db != nil {
+		err = v.db.close()
 	}
-	return errors.Join(db.close(), v.lock.Close())
+	return errors.Join(err, v.lock.Close())
 }
