@@ -34,6 +34,9 @@ type AdminOptions struct {
 	// Purge carries out an order in all regions. nil: no such route.
 	Purge func(ctx context.Context, order shield.PurgeOrder) (shield.PurgeReport, error)
 
+	// Explain tells what becomes of a request. nil: no such route.
+	Explain func(ctx context.Context, q Question) (*Explanation, error)
+
 	Values  *Values            // the routes of values; nil: none
 	Changes *Changes           // the stream of purges; nil: no such route
 	Ready   func() error       // nil: ready; otherwise why not
@@ -76,7 +79,7 @@ type listenerWords struct{ name, token, flag, paths string }
 
 var adminWords = listenerWords{
 	name: "admin listener", token: "admin token", flag: "--admin-token",
-	paths: "/healthz, /readyz, /metrics, /v1/stats, /v1/logs, /v1/policy, /v1/purge or /v1/kv/KEY",
+	paths: "/healthz, /readyz, /metrics, /v1/stats, /v1/logs, /v1/policy, /v1/explain, /v1/purge or /v1/kv/KEY",
 }
 
 // NewAdmin returns the admin handler.
@@ -114,6 +117,9 @@ func (a *Admin) routes() []route {
 	}
 	if a.opts.Purge != nil {
 		routes = append(routes, route{method: "POST", path: "/v1/purge", handle: a.purge})
+	}
+	if a.opts.Explain != nil {
+		routes = append(routes, route{method: "GET", path: "/v1/explain", handle: a.explain})
 	}
 	if a.opts.Metrics != nil {
 		routes = append(routes, route{method: "GET", path: "/metrics", handle: a.metrics})

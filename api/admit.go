@@ -79,11 +79,13 @@ func (x *exchange) place(req *policy.Request, t target) error {
 		Method: req.Method, Host: req.Host, Path: t.path, RawQuery: t.query, Header: header,
 	}
 	req.Plan, req.Params = table.Match(match)
+	x.probe.matched(table, match)
 	if req.Bypass == "" && table.Ambiguous(match, req.Plan) {
 		req.Bypass = rfc9111.StatusPass
 	}
 	x.plan, x.record.Route, x.record.Deployment = req.Plan, req.Plan.Route, table.Deployment
 	destination := x.choose(req, header)
+	x.probe.admits(req, destination)
 	if err := x.key(req, header, destination); err != nil {
 		return err
 	}
@@ -184,23 +186,23 @@ func (x *exchange) key(req *policy.Request, header http.Header, destination stri
 func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.CachingStatus, error) {
 	reason := req.Bypass
 	read := req.Method == http.MethodGet || req.Method == http.MethodHead
-	switch {
-	case reason != "":
-	case x.upgrade != "":
+	switch p := x.probe; {
+	case p.holds(reason != "", &pathAmbiguous):
+	case p.holds(x.upgrade != "", &wantsUpgrade):
 		reason = rfc9111.StatusPass
-	case !req.Plan.Edge || x.door.opts.Disabled():
+	case p.holds(!req.Plan.Edge, &routeDisabled), p.holds(x.door.opts.Disabled(), &nodeDisabled):
 		reason = rfc9111.StatusDisabled
-	case x.debug:
+	case p.holds(x.debug, &wantsDebug):
 		reason = rfc9111.StatusDebug
-	case !read && !slices.Contains(req.Plan.Rules.Methods, req.Method):
+	case p.holds(!read && !slices.Contains(req.Plan.Rules.Methods, req.Method), &methodUnnamed):
 		reason = rfc9111.StatusMethod
-	case pinnedElsewhere(req.Plan, x.region()):
+	case p.holds(pinnedElsewhere(req.Plan, x.region()), &pinnedRegion):
 		reason, x.detail = rfc9111.StatusPass, "region"
-	case read && x.body != nil:
-		reason = rfc9111.StatusPass // its content has no meaning, RFC 9110 9.3.1, and is not in the key
+	case p.holds(read && x.body != nil, &readWithBody):
+		reason = rfc9111.StatusPass // its content is not in the key
 	}
 	if x.body == nil {
-		if reason == "" && req.Plan.GraphQL && !graphqlQuery(req, header, nil) {
+		if reason == "" && req.Plan.GraphQL && x.probe.holds(!graphqlQuery(req, header, nil), &noGraphQLQuery) {
 			reason = rfc9111.StatusPass
 		}
 		return reason, nil
@@ -213,9 +215,9 @@ func (x *exchange) bypass(req *policy.Request, header http.Header) (rfc9111.Cach
 			return "", err
 		}
 		switch {
-		case len(whole) > keying.MaxBody:
+		case x.probe.holds(len(whole) > keying.MaxBody, &contentTooLong):
 			reason = rfc9111.StatusBodyTooBig
-		case req.Plan.GraphQL && !graphqlQuery(req, header, whole):
+		case req.Plan.GraphQL && x.probe.holds(!graphqlQuery(req, header, whole), &noGraphQLQuery):
 			reason = rfc9111.StatusPass
 		default:
 			req.Body, req.Stream, req.Length = whole, nil, 0

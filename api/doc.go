@@ -30,6 +30,10 @@
 // [NewKV], and follow with [Changes] what is purged and written. kvquery.go is what they may say,
 // kvfault.go what they are told; package kv keeps the values.
 //
+// [Explainer] sends a request through the same steps, in a rehearsal: a door like the one for clients in front of
+// [l1.Tier.Rehearse] and [shield.Shield.Rehearse], from which nothing comes. probe.go notes what the door decides;
+// explanation.go adds what the tiers hold, and advice.go what to do about it.
+//
 // What must always hold:
 //   - The target that is forwarded is the target that was received, byte for
 //     byte, less what the key spec drops. Nothing is decoded on the way.

@@ -137,6 +137,7 @@ type exchange struct {
 	upgrade string       // protocols that the client wants to switch to
 	search  *search      // nil unless the route obeys No-Vary-Search
 	peer    *peer.Ask    // of an edge that asks for a client; nil at the door for clients
+	probe   *probe       // in a rehearsal; nil mostly
 	debug   bool         // the client may know more, and wants to
 	detail  string       // of the decision, where the tiers say nothing
 
@@ -169,6 +170,9 @@ func (x *exchange) serve() {
 		req.Interim = x.interim
 	}
 	req, ans, err := x.fetch(req)
+	if x.probe.ends(req, err) {
+		return
+	}
 	if err != nil {
 		if fault := x.body.fault(); fault != nil {
 			err = fault // the tier could not go on because the client did not
@@ -232,6 +236,7 @@ func (x *exchange) general() {
 // connection's end can tell the client.
 func (x *exchange) fail(err error) {
 	f := faultOf(err)
+	x.probe.fails(f)
 	x.record.Err = err
 	if x.wrote {
 		x.abort(err)

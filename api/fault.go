@@ -55,6 +55,14 @@ var tierFaults = []struct {
 		status: 504, code: "not-cached", message: "Nothing stored may answer this request.",
 		hint: "The request has Cache-Control: only-if-cached, which forbids asking the origin.",
 	}},
+	{shield.ErrUnsafe, fault{
+		status: 400, code: "unsafe", message: "The request may change things at the origin, so it is not sent to explain it.",
+		hint: "Leave fetch out, or explain a GET.",
+	}},
+	{shield.ErrNotHere, fault{
+		status: 409, code: "edge", message: "This node has a shield, and asks no origin to explain anything.",
+		hint: "Ask the admin listener of the shield, or leave fetch out.",
+	}},
 	{shield.ErrOverloaded, fault{
 		status: 503, code: "overloaded", message: "Too many requests are in progress.",
 		hint: "Ask again after the time in Retry-After.", retry: 1,

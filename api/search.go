@@ -23,6 +23,8 @@ type searches struct {
 	// Two generations, of which the older one is dropped when the younger is full.
 	// What is used moves to the younger.
 	young, old map[searchPath]searchRule
+
+	under *searches // of a rehearsal: what is remembered where nothing is learned here
 }
 
 // searchPath is what one rule is for. No path of another host, route or side of a
@@ -48,6 +50,9 @@ func (s *searches) find(p searchPath) searchRule {
 		if r, ok = s.old[p]; ok {
 			s.putLocked(p, r)
 		}
+	}
+	if !ok && s.under != nil {
+		return s.under.find(p)
 	}
 	return r
 }

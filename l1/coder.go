@@ -49,6 +49,9 @@ func newCoder(done func(*entry, *object, coding, *form)) *coder {
 // offer has o, which is plain when decoded, coded once. When there is too much to do
 // it is left for a later hit.
 func (c *coder) offer(e *entry, o *object, plain []byte, as coding) {
+	if c == nil { // in a rehearsal
+		return
+	}
 	slot := o.slot(as)
 	if slot.Load() != nil || !slot.CompareAndSwap(nil, underWay) {
 		return

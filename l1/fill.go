@@ -86,6 +86,9 @@ func (t *Tier) Clear() {
 // attach puts another form of an object beside it, unless the object is gone or
 // somebody was quicker.
 func (t *Tier) attach(e *entry, o *object, as coding, f *form) {
+	if t.rehearsal {
+		return
+	}
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
 	held := t.store.peekLocked(e.hash)

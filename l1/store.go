@@ -72,15 +72,6 @@ func newStore(budget int64, counts *counts) (*store, error) {
 
 func (s *store) shard(hash uint64) *shard { return &s.shards[hash%shardCount] }
 
-// get looks an entry up and counts the use.
-func (s *store) get(hash uint64) *entry {
-	e := s.find(hash)
-	if e != nil {
-		e.use()
-	}
-	return e
-}
-
 // find looks an entry up without a use.
 func (s *store) find(hash uint64) *entry {
 	sh := s.shard(hash)

@@ -101,6 +101,7 @@ type Tier struct {
 	moments    room           // for those that are done at once, whatever clients do
 	decoding   [64]sync.Mutex // held while a held body with such a hash is decoded
 	counts     counts
+	rehearsal  bool // nothing may come of what it does
 }
 
 // New starts a tier in front of next. Close stops it.
@@ -215,7 +216,10 @@ func (t *Tier) find(ctx context.Context, req *policy.Request, now time.Time) (he
 
 // lookup returns the newest variant that req selects.
 func (t *Tier) lookup(req *policy.Request, now time.Time) held {
-	e := t.store.get(t.hash(req.Keyed.Key.Bytes()))
+	e := t.store.find(t.hash(req.Keyed.Key.Bytes()))
+	if e != nil && !t.rehearsal {
+		e.use()
+	}
 	if e == nil || e.key.Bytes() != req.Keyed.Key.Bytes() || !t.current(e) {
 		return held{}
 	}
@@ -224,7 +228,7 @@ func (t *Tier) lookup(req *policy.Request, now time.Time) held {
 			if !t.fits(o, req) {
 				return held{} // the next tier knows what its client can be given
 			}
-			if len(e.variants) > 1 {
+			if len(e.variants) > 1 && !t.rehearsal {
 				o.used.Store(now.UnixNano())
 			}
 			return held{e, o}

@@ -88,3 +88,41 @@ func (s *shard) snapshot() (entries []entry, young map[variant]*pending) {
 	}
 	return entries, young
 }
+
+// Variants returns the heads of what is stored under key, the newest first. It counts as no use, and leaves out what
+// cannot be read.
+func (s *Store) Variants(key keying.Key) (heads []*rfc9111.Response) {
+	if s.closed.Load() {
+		return nil
+	}
+	entries, heads := s.index.variants(key)
+	hidden := map[rfc9111.Selection]bool{}
+	for _, young := range heads {
+		hidden[young.Selection] = true
+	}
+	for _, e := range entries {
+		at, resp := s.headOf(e)
+		if resp != nil && at == key && !hidden[resp.Selection] {
+			heads = append(heads, resp)
+		}
+	}
+	return heads
+}
+
+// variants copies what is stored under a key: the entries on disk, and the newest of what is on its way there.
+func (x *index) variants(key keying.Key) (entries []entry, young []*rfc9111.Response) {
+	s := x.shard(key.Digest())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := map[rfc9111.Selection]bool{}
+	for _, p := range s.pending[key.Digest()] {
+		if p.key == key.Bytes() && !p.dead && !seen[p.sel] {
+			seen[p.sel] = true
+			young = append(young, p.resp)
+		}
+	}
+	for i := s.byKey[key.Digest()]; i != 0; i = s.entryLocked(i).next {
+		entries = append(entries, *s.entryLocked(i))
+	}
+	return entries, young
+}

@@ -57,3 +57,8 @@ func (h hostPattern) String() string {
 	}
 	return h.name
 }
+
+// NamesMethod says whether a route's match names method.
+func (t *Table) NamesMethod(method string) bool {
+	return slices.ContainsFunc(t.routes, func(r *route) bool { return slices.Contains(r.methods, method) })
+}

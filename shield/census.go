@@ -9,8 +9,7 @@ import (
 	"weir/rfc9111"
 )
 
-// Census is what a [Store] may have beside, for those who want to know how much a purge
-// names.
+// Census is what a [Store] may have beside, for those who want to know what is stored.
 type Census interface {
 	// Objects is how many are stored, about.
 	Objects() int
@@ -18,6 +17,9 @@ type Census interface {
 	// that come or go meanwhile are visited or not. It does not count as a use, holds no
 	// lock while it calls visit, and leaves out what cannot be read.
 	Heads(visit func(key keying.Key, head *rfc9111.Response) bool) error
+	// Variants are the heads of what is stored under key, the newest first. It does not
+	// count as a use, and leaves out what cannot be read.
+	Variants(key keying.Key) []*rfc9111.Response
 }
 
 // maxCounted is how much may be in the way of counting what a purge has matched: objects

@@ -107,5 +107,9 @@
 // asks alone, with its own Accept-Encoding, and neither waits nor stores. So does one whose
 // answer is known to be for it alone; what it gets may be stored unless Accept-Encoding chose it.
 //
+// Rehearsals. What would become of a request is found out by a [Rehearsal]: a second shield over the same store and
+// purges, whose writes and memories end with it, and that stops where an origin would be asked, if told so. So what is
+// explained is what is done. It sees no flights, because it would be in their way.
+//
 // It must never know bbolt, ristretto, or the sockets of clients.
 package shield

@@ -14,7 +14,8 @@ import (
 // There are never more than max; when one is forgotten too early, one more answer ends
 // in the middle.
 type editions struct {
-	max int
+	max   int
+	under *editions // of a rehearsal: what is known where nothing is said here
 
 	mu sync.Mutex
 	m  map[editionKey]edition
@@ -47,6 +48,9 @@ func (e *editions) outdated(req *policy.Request, slice *rfc9111.Response) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	current, ok := e.m[editionKey{req.Keyed.Key.Digest(), slice.Selection}]
+	if !ok && e.under != nil {
+		return e.under.outdated(req, slice)
+	}
 	if !ok || slice.ResponseTime.IsZero() || slice.ResponseTime.After(current.seen) {
 		return false
 	}

@@ -140,11 +140,16 @@ func hasOwnTerms(h http.Header) bool {
 // bestResponse is as storable as a response can be.
 var bestResponse = http.Header{"Cache-Control": {"public, max-age=3600, s-maxage=3600"}}
 
+// best is such a response that comes now.
+func (s *Shield) best() *rfc9111.Response {
+	now := s.opts.Now()
+	return &rfc9111.Response{Status: http.StatusOK, Header: bestResponse, RequestTime: now, ResponseTime: now}
+}
+
 // mayStore says whether any response to req could be stored: not when the request
 // or its route forbids it. Nobody should wait for such a request.
 func (s *Shield) mayStore(req *policy.Request) bool {
-	now, rules := s.opts.Now(), &req.Plan.Rules
-	best := &rfc9111.Response{Status: http.StatusOK, Header: bestResponse, RequestTime: now, ResponseTime: now}
+	best, rules := s.best(), &req.Plan.Rules
 	if rfc9111.Storable(verdictRequest(req), best, rules).Store {
 		return true
 	}
@@ -399,7 +404,7 @@ func (s *Shield) arriveSharing(req *policy.Request, st seat, d rfc9111.Decision)
 // or failed a moment ago, or too many refreshes are, or nothing would be stored. It
 // returns at once.
 func (s *Shield) Refresh(req *policy.Request) {
-	if req.Settling || s.isFailing(req, s.opts.Now()) || !s.begin() {
+	if s.rehearsal != nil || req.Settling || s.isFailing(req, s.opts.Now()) || !s.begin() {
 		return
 	}
 	if s.counts.refreshing.Add(1) > int64(s.opts.MaxRefreshes) {

@@ -30,7 +30,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	}
 	rules := &f.req.Plan.Rules
 	shared := rfc9111.Shared(head, rules)
-	v := rfc9111.Storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, shared, rules)
+	v := s.storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, shared, rules)
 	d.Status = v.Status
 	if !v.Store {
 		s.rememberPass(f.req, shared)

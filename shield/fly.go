@@ -102,6 +102,9 @@ func (s *Shield) fly(f *flight) {
 // inquire asks the origin, and answers with what is stored where the origin lets it, or
 // fails; then done is true.
 func (s *Shield) inquire(f *flight, d rfc9111.Decision) (head *rfc9111.Response, done bool, err error) {
+	if s.rehearsal.stops(d) {
+		return nil, false, errUnasked
+	}
 	head, err = s.ask(f)
 	switch {
 	case s.failed(f, head, err):
@@ -141,6 +144,7 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 		f.epoch = s.purges.fillEpoch()
 	}
 	rep.head.Epoch = f.epoch
+	s.rehearsal.hears(rep.head)
 	return s.trimmed(f.req, rep.head), nil
 }
 

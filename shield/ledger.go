@@ -12,6 +12,14 @@ type ledger struct {
 	mu    sync.Mutex
 	until map[keying.Digest]time.Time
 	max   int
+	under *ledger // of a rehearsal: what holds where nothing is said here
+}
+
+// over is a ledger for a rehearsal: l, and what is remembered or forgotten beside it.
+func (l *ledger) over() *ledger {
+	own := newLedger(l.max)
+	own.under = l
+	return own
 }
 
 func newLedger(limit int) *ledger {
@@ -57,8 +65,13 @@ func (l *ledger) holds(d keying.Digest, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	until, ok := l.until[d]
+	if !ok && l.under != nil {
+		return l.under.holds(d, now)
+	}
 	if ok && !now.Before(until) {
-		delete(l.until, d)
+		if l.under == nil {
+			delete(l.until, d)
+		}
 		ok = false
 	}
 	return ok
@@ -68,6 +81,9 @@ func (l *ledger) forget(d keying.Digest) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.until, d)
+	if l.under != nil {
+		l.until[d] = time.Time{} // long over
+	}
 }
 
 func (l *ledger) len() int {

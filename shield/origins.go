@@ -20,6 +20,7 @@ type origins struct {
 	counts *counts
 	base   context.Context
 	cancel context.CancelFunc
+	known  *origins // of a rehearsal: who knows which are out
 
 	change sync.Mutex // held during setTable and close, before mu
 
@@ -124,6 +125,9 @@ func (p *origins) out(req *policy.Request, now time.Time) bool {
 	def := req.Plan.Table.Origins[req.Origin]
 	if def == nil {
 		return false
+	}
+	if p.known != nil {
+		return p.known.out(req, now)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -88,6 +88,9 @@ func (s *Shield) askUp(ctx context.Context, req *policy.Request) (*rfc9111.Answe
 // fromParent asks the parent once. What this node has made out of date while it could not
 // reach the parent, which therefore may still have it, is no answer.
 func (s *Shield) fromParent(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+	if s.rehearsal.stops(upwards(req)) {
+		return nil, errUnasked
+	}
 	s.counts.asked.Add(1)
 	ans, err := s.opts.Parent.Fetch(ctx, req)
 	if err == nil && ans.Decision.Shared() && s.purges.disowns(req.Keyed.Key, ans.Head) {
@@ -95,6 +98,14 @@ func (s *Shield) fromParent(ctx context.Context, req *policy.Request) (*rfc9111.
 		return nil, fmt.Errorf("%w: it has not heard of what is out of date", ErrParent)
 	}
 	return ans, err
+}
+
+// upwards is what is known of the decision about a request for the parent.
+func upwards(req *policy.Request) rfc9111.Decision {
+	if req.Bypass != "" {
+		return bypassed(req)
+	}
+	return rfc9111.Decision{Use: rfc9111.Miss, Outer: rfc9111.TierPass, Shield: rfc9111.TierPass}
 }
 
 // fallsBack says whether err leaves req to the origin.

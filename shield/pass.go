@@ -11,15 +11,8 @@ import (
 
 // bypass forwards a request that the caches must not see, both ways streaming.
 func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
-	d := rfc9111.Decision{
-		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Shield: rfc9111.TierPass,
-		Status: req.Bypass, Forward: rfc9111.ForwardBypass,
-	}
-	if req.Bypass == rfc9111.StatusMethod {
-		d.Forward = rfc9111.ForwardMethod
-	}
 	since := s.purges.moment()
-	ans, rep, err := s.pass(ctx, req, d)
+	ans, rep, err := s.pass(ctx, req, bypassed(req))
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +23,18 @@ func (s *Shield) bypass(ctx context.Context, req *policy.Request) (*rfc9111.Answ
 	}
 	ans.Head = passedOn(ans.Head)
 	return ans, nil
+}
+
+// bypassed is the decision about a request that the caches must not see.
+func bypassed(req *policy.Request) rfc9111.Decision {
+	d := rfc9111.Decision{
+		Use: rfc9111.Bypass, Outer: rfc9111.TierPass, Shield: rfc9111.TierPass,
+		Status: req.Bypass, Forward: rfc9111.ForwardBypass,
+	}
+	if req.Bypass == rfc9111.StatusMethod {
+		d.Forward = rfc9111.ForwardMethod
+	}
+	return d
 }
 
 // passAlone forwards a request whose answer could be cached in principle, but not
@@ -53,7 +58,7 @@ func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc911
 	if err != nil {
 		return nil, err
 	}
-	if st := rfc9111.Storable(verdictRequest(req), rfc9111.Shared(ans.Head, &req.Plan.Rules), &req.Plan.Rules); !st.Store {
+	if st := s.storable(verdictRequest(req), rfc9111.Shared(ans.Head, &req.Plan.Rules), &req.Plan.Rules); !st.Store {
 		ans.Decision.Status = st.Status
 	}
 	return ans, nil
@@ -61,11 +66,15 @@ func (s *Shield) forwardAlone(ctx context.Context, req *policy.Request, v rfc911
 
 // pass forwards a request as it is. The reply's body is the answer's.
 func (s *Shield) pass(ctx context.Context, req *policy.Request, d rfc9111.Decision) (*rfc9111.Answer, *reply, error) {
+	if s.rehearsal.stops(d) {
+		return nil, nil, errUnasked
+	}
 	s.counts.passed.Add(1)
 	rep, err := s.sendPass(ctx, req)
 	if err != nil {
 		return nil, nil, err
 	}
+	s.rehearsal.hears(rep.head)
 	head := s.trimmed(req, rep.head)
 	ans := &rfc9111.Answer{Head: head, Decision: d}
 	switch {

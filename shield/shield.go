@@ -83,6 +83,8 @@ type Shield struct {
 	failing  *ledger // keys whose origin failed a moment ago
 	counts   counts
 
+	rehearsal *Rehearsal // that this shield does something for, nil mostly
+
 	base   context.Context // of every flight
 	cancel context.CancelFunc
 

@@ -53,7 +53,7 @@ func (s *Shield) cutSlice(f *flight, head *rfc9111.Response) (*rfc9111.Response,
 		return nil, errWhole
 	}
 	shared := rfc9111.Shared(own, &f.req.Plan.Rules)
-	v := rfc9111.Storable(verdictRequest(f.req), shared, &f.req.Plan.Rules)
+	v := s.storable(verdictRequest(f.req), shared, &f.req.Plan.Rules)
 	if !v.Store {
 		s.rememberPass(f.req.Whole, shared)
 		return nil, errUncut

@@ -100,7 +100,12 @@ func (f *nodeFlags) open(ctx context.Context, con console, method, path string, 
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", f.Admin, err)
 	}
-	return nil, refusal(string(f.Admin)+path, resp.StatusCode, body)
+	path, _, _ = strings.Cut(path, "?") // the rest may be secret
+	failed := refusal(string(f.Admin)+path, resp.StatusCode, body)
+	if resp.StatusCode == http.StatusBadRequest {
+		failed = usageError{failed}
+	}
+	return nil, failed
 }
 
 func unreachable(node string, err error) error {

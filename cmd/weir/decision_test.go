@@ -64,6 +64,15 @@ var ways = []struct {
 	{"only if cached, and it is", "ask", "GET /?cache-control=max-age=60|Cache-Control: only-if-cached"},
 	{"only if cached, and it is not", "", "GET /?cache-control=max-age=60|Cache-Control: only-if-cached"},
 
+	{"part of a miss", "", "GET /parts/?cache-control=max-age=60&etag=%22a%22|Range: bytes=1-2"},
+	{"part from disk", "part", "GET /parts/?cache-control=max-age=60&etag=%22a%22|Range: bytes=1-2"},
+	{"whole of which a part is stored", "part", "GET /parts/?cache-control=max-age=60&etag=%22a%22"},
+	{"purged", "ask; purge", "GET /?cache-control=max-age=60"},
+	{"soft purged, validated", "ask; soften", "GET /?cache-control=max-age=60&etag=%22a%22"},
+	{"client wants it younger", "ask; wait 30s", "GET /?cache-control=max-age=60|Cache-Control: max-age=10"},
+	{"client wants it fresher", "ask", "GET /?cache-control=max-age=60|Cache-Control: min-fresh=90"},
+	{"stale, must-revalidate", "ask; wait 90s", "GET /?cache-control=max-age=60,must-revalidate"},
+
 	{"ok: POST that the route names", "", "POST /search|body=a"},
 	{"ok: POST that the route names, again", "repeat", "POST /search|body=a"},
 	{"ok: error with a rule", "", "GET /errors/?status=404"},
@@ -125,6 +134,7 @@ func TestDecisions(t *testing.T) {
 					w.do(step, request)
 				}
 			}
+			explained := w.explained(way.name, request, way.before == "beside")
 			before := w.asked.Load()
 			first := w.send(request[0], request[1:])
 			w.quiet()
@@ -133,6 +143,7 @@ func TestDecisions(t *testing.T) {
 			}
 			asked := w.asked.Load() - before
 			w.checkFields(first, asked)
+			explained.check(t, first)
 			again := "-"
 			if second := w.send(request[0], request[1:]); second != nil {
 				again = second.Header.Get("X-Cache") + " " + second.Header.Get("X-Cache-Tier")

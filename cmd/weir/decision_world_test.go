@@ -21,6 +21,7 @@ import (
 	"weir/api"
 	"weir/keying"
 	"weir/policy"
+	"weir/shield"
 )
 
 // A world is a node in front of an origin that answers what the query of a request
@@ -46,7 +47,8 @@ const worldPolicy = `{
 		{"name": "off", "match": {"path": "/off/*"}, "edge": false},
 		{"name": "hasty", "match": {"path": "/hasty/*"}, "origin": "hasty"},
 		{"name": "search", "match": {"path": "/search", "methods": ["GET", "POST"]}, "edge": {"maxAgeSeconds": 60}},
-		{"name": "errors", "match": {"path": "/errors/*"}, "edge": {"statusMaxAgeSeconds": {"404": 60}}}
+		{"name": "errors", "match": {"path": "/errors/*"}, "edge": {"statusMaxAgeSeconds": {"404": 60}}},
+		{"name": "parts", "match": {"path": "/parts/*"}, "edge": {"storePartial": true}}
 	]}`
 
 func newWorld(t *testing.T, disabled bool) *world {
@@ -135,6 +137,10 @@ func (w *world) answer(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(http.StatusNotModified)
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/parts/") && r.Header.Get("Range") == "bytes=1-2" {
+		h.Set("Content-Range", "bytes 1-2/"+strconv.Itoa(size))
+		status, size = http.StatusPartialContent, 2
+	}
 	h.Set("Content-Length", strconv.Itoa(size))
 	rw.WriteHeader(status)
 	_, _ = io.WriteString(rw, strings.Repeat("x", size))
@@ -164,6 +170,10 @@ func (w *world) do(step string, request []string) {
 		_, target, _ := strings.Cut(request[0], " ")
 		w.send("GET "+target, nil)
 		w.quiet()
+	case "part": // of the same
+		_, target, _ := strings.Cut(request[0], " ")
+		w.send("GET "+target, []string{"Range: bytes=1-2"})
+		w.quiet()
 	case "repeat": // in advance
 		w.send(request[0], request[1:])
 		w.quiet()
@@ -181,6 +191,10 @@ func (w *world) do(step string, request []string) {
 		w.clock.advance(d)
 	case "origin":
 		w.mood.Store(rest)
+	case "soften", "purge":
+		if _, err := w.node.purge(w.t.Context(), shield.PurgeOrder{All: true, Soft: verb == "soften"}); err != nil {
+			w.t.Fatal(err)
+		}
 	case "deploy":
 		w.node.use(w.table(`, "deployment": "` + rest + `", "isolate": true, "deploymentSettleSeconds": 60`))
 	case "beside": // another client asks the same and the origin takes its time

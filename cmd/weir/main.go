@@ -26,6 +26,7 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run a node: a cache in front of an origin."`
 	Policy  policyCommands `cmd:"" help:"Check a policy file, or print its schema."`
 	Purge   purgeCommand   `cmd:"" help:"Purge by tag, URL, prefix, host or key, or everything."`
+	Explain explainCommand `cmd:"" help:"Tell what becomes of a request: route, key, what is stored, what is in the way."`
 	Verify  verifyCommand  `cmd:"" help:"Check the data folder of a node that is not running."`
 	Stats   statsCommand   `cmd:"" help:"Show the counters of a running node, live on a terminal."`
 	Logs    logsCommand    `cmd:"" help:"Print the requests of a running node, with what became of each."`

@@ -37,6 +37,8 @@ type node struct {
 	hits   *api.Hits     // the same
 	peers  *api.PeerDoor // nil where no edges are served
 
+	explainer *api.Explainer
+
 	following sync.WaitGroup // of the parent's log
 	ordered   ordered
 }
@@ -98,6 +100,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.explainer = api.NewExplainer(n.entrance(), n.memory, n.shield)
 	n.shield.SetTable(table)
 	return n, nil
 }
@@ -169,6 +172,17 @@ func (n *node) openPeers() error {
 		},
 	})
 	return nil
+}
+
+// entrance is the door by which requests are explained: that of clients, or at a shield
+// without any one like it.
+func (n *node) entrance() *api.Door {
+	if n.door != nil {
+		return n.door
+	}
+	return api.NewDoor(n.shield, n.live.Load, api.DoorOptions{
+		Region: n.opts.region, Epoch: n.purges.Current, Now: n.now, Disabled: n.disabled, Settling: n.live.Settling,
+	})
 }
 
 func (n *node) disabled() bool { return n.opts.disabled }

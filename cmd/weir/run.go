@@ -166,7 +166,7 @@ func (s *service) follow(ctx context.Context, n *node) {
 
 func (s *service) startAdmin(listener net.Listener) *http.Server {
 	handler := api.NewAdmin(api.AdminOptions{
-		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats, Purge: s.purge,
+		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats, Purge: s.purge, Explain: s.explain,
 		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(), Journal: s.journal,
 	})
 	server := api.NewAdminServer(handler, s.log)
@@ -190,6 +190,15 @@ func (s *service) purge(ctx context.Context, order shield.PurgeOrder) (shield.Pu
 		return shield.PurgeReport{}, shield.ErrClosed
 	}
 	return n.purge(ctx, order)
+}
+
+// explain tells what becomes of a request, once the node is loaded.
+func (s *service) explain(ctx context.Context, q api.Question) (*api.Explanation, error) {
+	n := s.node.Load()
+	if n == nil {
+		return nil, shield.ErrClosed
+	}
+	return n.explainer.Explain(ctx, q)
 }
 
 func (s *service) notReady(why string) { s.state.Store(&why) }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"testing"
 
 	"weir/keying"
@@ -68,6 +69,22 @@ func counted(t *testing.T, s shield.Store) {
 	}
 	if n := census.Objects(); n != len(want) {
 		t.Errorf("%d objects, want %d", n, len(want))
+	}
+	variants := func() (epochs []uint64) {
+		for _, head := range census.Variants(Key(t, "/v")) {
+			epochs = append(epochs, head.Epoch)
+		}
+		return epochs
+	}
+	if got := variants(); !slices.Equal(got, []uint64{2, 1}) {
+		t.Errorf("variants of epochs %v, want the newest first: 2, 1", got)
+	}
+	store("/v", 3, http.Header{"Accept-Language": {"de"}})
+	if got := variants(); !slices.Equal(got, []uint64{3, 2}) {
+		t.Errorf("variants of epochs %v, want 3, 2", got)
+	}
+	if got := census.Variants(gone); len(got) > 0 {
+		t.Errorf("what was dropped has %d variants", len(got))
 	}
 	visited := 0
 	if err := census.Heads(func(keying.Key, *rfc9111.Response) bool { visited++; return visited < 3 }); err != nil || visited != 3 {

@@ -105,6 +105,16 @@ func (m *Memory) Heads(visit func(key keying.Key, head *rfc9111.Response) bool) 
 	return nil
 }
 
+// Variants implements shield.Census.
+func (m *Memory) Variants(key keying.Key) (heads []*rfc9111.Response) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.objects[key.Bytes()] {
+		heads = append(heads, r.resp)
+	}
+	return heads
+}
+
 // Lookup implements shield.Store.
 func (m *Memory) Lookup(key keying.Key, h http.Header) (shield.Object, error) {
 	if err := m.fault("lookup", key, 0); err != nil {
