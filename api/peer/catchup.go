@@ -5,77 +5,13 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
 	"weir/shield"
 )
 
-// catchUps lets all who want to know what was purged until now share the questions. A
-// question answers for everybody who came before it began.
-type catchUps struct {
-	mu      sync.Mutex // guards both
-	running *round
-	next    *round // begins when running has ended; nil when nobody waits for it
-}
-
-// round is one question.
-type round struct {
-	done chan struct{}
-	err  error
-}
-
 // catchUp applies what the shield's log has at a moment after the call.
-func (c *Client) catchUp(ctx context.Context) error {
-	r := c.joinRound()
-	if r == nil {
-		return shield.ErrParent
-	}
-	select {
-	case <-r.done:
-		return r.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (c *Client) joinRound() *round {
-	s := &c.catchUps
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.next != nil {
-		return s.next
-	}
-	r := &round{done: make(chan struct{})}
-	if s.running != nil {
-		s.next = r
-		return r
-	}
-	if !c.begin() {
-		return nil
-	}
-	s.running = r
-	go c.rounds(r)
-	return r
-}
-
-// rounds asks until nobody waits any more.
-func (c *Client) rounds(r *round) {
-	defer c.running.Done()
-	for r != nil {
-		r.err = c.askBatch()
-		close(r.done)
-		r = c.nextRound()
-	}
-}
-
-func (c *Client) nextRound() *round {
-	s := &c.catchUps
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.running, s.next = s.next, nil
-	return s.running
-}
+func (c *Client) catchUp(ctx context.Context) error { return c.share(ctx, &c.catchUps, c.askBatch) }
 
 // MaxBatch is how long a batch may be, in bytes.
 const MaxBatch = 64 << 20

@@ -88,14 +88,14 @@ type Client struct {
 	outage   outage
 	line     line
 	sight    sight
-	catchUps catchUps
+	catchUps rounds // questions what was purged
 	counts   counts
-	debts    chan struct{} // full while rules are being handed over
+	debts    rounds // of handing over what is owed
 }
 
 // NewClient returns a client. Run keeps it up to date, Close ends it.
 func NewClient(opts ClientOptions) (*Client, error) {
-	c := &Client{opts: opts.withDefaults(), debts: make(chan struct{}, 1)}
+	c := &Client{opts: opts.withDefaults()}
 	var err error
 	if c.creds, err = NewCredentials(opts.Secret); err != nil {
 		return nil, err

@@ -38,17 +38,11 @@ func DecodeRules(src []byte) ([]shield.Rule, error) {
 
 // handOver gives the log what this node owes it, in the background.
 func (c *Client) handOver(ctx context.Context, handing *sync.WaitGroup) {
-	if !c.opts.Purges.Owes() {
+	if !c.opts.Purges.Owes() || !c.debts.idle() {
 		return
 	}
-	select {
-	case c.debts <- struct{}{}:
-	default:
-		return // under way
-	}
 	handing.Go(func() {
-		defer func() { <-c.debts }()
-		if err := c.pay(ctx); err != nil && ctx.Err() == nil {
+		if err := c.payDebts(ctx); err != nil && ctx.Err() == nil {
 			c.opts.Report(err)
 		}
 	})
@@ -60,29 +54,28 @@ func (c *Client) payDebts(ctx context.Context) error {
 	if !c.opts.Purges.Owes() {
 		return nil
 	}
-	select {
-	case c.debts <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-c.debts }()
-	return c.pay(ctx)
+	return c.share(ctx, &c.debts, c.pay)
 }
 
 // payTimeout bounds a hand-over: a shield that hangs, or has another log meanwhile, never
 // comes to the epoch that is waited for.
 const payTimeout = 3 * time.Second
 
-// pay hands over what is owed. One at a time does.
-func (c *Client) pay(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, payTimeout)
+// pay hands over what is owed. A shield that is silent about it is one that is gone.
+func (c *Client) pay() error {
+	addr := c.address()
+	ctx, cancel := context.WithTimeout(c.base, payTimeout)
 	defer cancel()
+	defer context.AfterFunc(c.line.now(), cancel)()
 	for {
 		rules := c.opts.Purges.Owed()
 		if len(rules) == 0 {
 			return nil
 		}
 		if err := c.settle(ctx, rules[:min(len(rules), maxOwed)]); err != nil {
+			if c.base.Err() == nil && ctx.Err() != nil {
+				c.lost(addr)
+			}
 			return fmt.Errorf("hand purges over to the shield: %w", err)
 		}
 	}
