@@ -15,12 +15,14 @@ const always stamp = math.MaxInt64
 
 func (c *Cache) now() stamp { return stamp(time.Since(c.start)) }
 
-// stampOf is a stamp for a time that may be zero, which means always.
+// stampOf is a stamp for a time that may be zero, which means always. It is reckoned from now: what has
+// happened to the clock since the start is in both or in neither.
 func (c *Cache) stampOf(t time.Time) stamp {
 	if t.IsZero() {
 		return always
 	}
-	return stamp(t.Sub(c.start))
+	now := time.Now()
+	return stamp(t.Sub(now) + now.Sub(c.start))
 }
 
 // entry is what is remembered of a key: a value as it was decoded, or that there is none.

@@ -89,7 +89,8 @@ func (c *Cache) serve(f *flight, found *entry) (refresh bool) {
 	if f.refreshes == nil && !c.takeSlot() {
 		return false
 	}
-	f.refreshes = found
+	f.refreshes = found // which memory has now in the place of the other
+	found.refreshing.Store(true)
 	return true
 }
 
@@ -131,7 +132,11 @@ func (c *Cache) fetch(ctx context.Context, f *flight, j *job) (any, error) {
 	defer timer.Stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	return contained(ctx, f.key, j.fetch, func(err error) { c.failed(f, err) })
+	v, err := contained(ctx, f.key, j.fetch, func(err error) { c.failed(f, err) })
+	if err != nil && errors.Is(context.Cause(ctx), ErrTimeout) { // it has heard of it in time
+		err = fmt.Errorf("%w: %w", late, err)
+	}
+	return v, err
 }
 
 // keep stores what was fetched, and remembers it.
@@ -171,17 +176,17 @@ func (c *Cache) keep(ctx context.Context, f *flight, j *job, v any, place kv.Con
 // gone is keep for a fetch that has said that there is nothing. Where something was, that goes,
 // and its going is later than f: then only the next fetch can be remembered.
 func (c *Cache) gone(ctx context.Context, f *flight, j *job, reason error, place kv.Condition) {
-	if !place.Absent {
-		c.overtake(f.key)
-		if err := c.back.store.Delete(ctx, f.key, place); err != nil && !errors.Is(err, ErrMissing) && !errors.Is(err, ErrCondition) {
-			c.opts.Report(fmt.Errorf("weir: %q is no more, and could not be deleted: %w", f.key, err))
-		}
-		c.overtake(f.key)
+	if place.Absent && j.opts.NegativeTTL > 0 {
+		until := c.now() + stamp(j.opts.NegativeTTL)
+		c.remember(f, &entry{negative: reason, tags: j.opts.Tags, epoch: f.epoch, read: f.began, fresh: until, until: until}, 0)
 		return
 	}
-	if j.opts.NegativeTTL > 0 {
-		now := c.now()
-		until := now + stamp(j.opts.NegativeTTL)
-		c.remember(f, &entry{negative: reason, tags: j.opts.Tags, epoch: f.epoch, read: f.began, fresh: until, until: until}, 0)
+	c.overtake(f.key)
+	if place.Absent {
+		return
 	}
+	if err := c.back.store.Delete(ctx, f.key, place); err != nil && !errors.Is(err, ErrMissing) && !errors.Is(err, ErrCondition) {
+		c.opts.Report(fmt.Errorf("weir: %q is no more, and could not be deleted: %w", f.key, err))
+	}
+	c.overtake(f.key)
 }

@@ -147,7 +147,7 @@ func (f *follower) stream(ctx context.Context) error {
 			return errors.New("weir: a batch of changes for another place")
 		}
 		f.heard.Store(int64(time.Since(f.node.start)))
-		f.node.out.Store(0)
+		f.node.out.Store(false)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 
 // HandlerOptions are the tiers of a [Middleware].
 type HandlerOptions struct {
-	Folder      string      // of the disk tier; "": memory alone
+	Folder      string      // of the disk tier, and nothing else's; "": memory alone
 	MemoryBytes int64       // of the memory tier, 0: 64 MiB
 	DiskBytes   int64       // of the disk tier, 0: 1 GiB
 	Region      string      // in Cache-Status, "": local

@@ -23,17 +23,17 @@ type node struct {
 	base  *url.URL
 	token string
 	http  *http.Client
-	out   atomic.Int64 // since start, in ns: until then nothing is read, because it has just not answered
+	out   atomic.Bool // it has not answered: nothing is read until it is heard of again
 	start time.Time
 }
 
 // Limits of a conversation with a node.
 const (
-	dialTimeout = 2 * time.Second
-	headTimeout = 10 * time.Second
-	bodyTimeout = 15 * time.Second // of all of it
-	pause       = time.Second      // after a failure
-	maxMessage  = 64 << 10
+	dialTimeout  = 2 * time.Second
+	readTimeout  = 2 * time.Second  // until a value begins to come: its reader can fetch it instead
+	writeTimeout = 10 * time.Second // until a write is acknowledged
+	wholeTimeout = 20 * time.Second // of a call
+	maxMessage   = 64 << 10
 )
 
 func newNode(address, token string) (*node, error) {
@@ -42,12 +42,11 @@ func newNode(address, token string) (*node, error) {
 		return nil, fmt.Errorf("weir: Node is %.200q, and should be such as http://127.0.0.1:8081", address)
 	}
 	transport := &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-		TLSHandshakeTimeout:   dialTimeout,
-		ResponseHeaderTimeout: headTimeout,
-		DisableCompression:    true, // bodies are as they are stored
-		MaxIdleConnsPerHost:   64,
-		IdleConnTimeout:       30 * time.Second, // less than the node's
+		DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSHandshakeTimeout: dialTimeout,
+		DisableCompression:  true, // bodies are as they are stored
+		MaxIdleConnsPerHost: 64,
+		IdleConnTimeout:     30 * time.Second, // less than the node's
 	}
 	return &node{
 		base: base, token: token, start: time.Now(),
@@ -65,26 +64,31 @@ type call struct {
 
 // ask sends a call. What is not as wanted becomes an error.
 func (n *node) ask(ctx context.Context, c call) (http.Header, []byte, error) {
-	if c.method == http.MethodGet && time.Since(n.start) < time.Duration(n.out.Load()) {
-		return nil, nil, fmt.Errorf("%w: %s did not answer a moment ago", ErrUnavailable, n.base.Host)
+	limit := writeTimeout
+	if c.method == http.MethodGet {
+		if limit = readTimeout; n.out.Load() {
+			return nil, nil, fmt.Errorf("%w: %s has not answered and is not back yet", ErrUnavailable, n.base.Host)
+		}
 	}
-	asking, cancel := context.WithTimeout(ctx, bodyTimeout)
+	asking, cancel := context.WithTimeout(ctx, wholeTimeout)
 	defer cancel()
+	late := time.AfterFunc(limit, cancel)
 	resp, err := n.send(asking, c)
+	late.Stop()
 	if err != nil {
 		return nil, nil, n.failed(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	limit := int64(maxMessage)
+	most := int64(maxMessage)
 	if resp.StatusCode == http.StatusOK {
-		limit = kv.MaxValue
+		most = kv.MaxValue
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	switch {
 	case err != nil:
 		return nil, nil, n.failed(ctx, err)
-	case int64(len(body)) > limit:
-		return nil, nil, fmt.Errorf("%w: %s answers more than %d bytes", ErrUnavailable, n.base.Host, limit)
+	case int64(len(body)) > most:
+		return nil, nil, fmt.Errorf("%w: %s answers more than %d bytes", ErrUnavailable, n.base.Host, most)
 	case resp.StatusCode >= 300:
 		return resp.Header, nil, n.refusal(resp.StatusCode, body)
 	}
@@ -114,7 +118,7 @@ func (n *node) failed(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	n.out.Store(int64(time.Since(n.start) + pause))
+	n.out.Store(true)
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
@@ -142,33 +146,37 @@ func (n *node) refusal(status int, body []byte) error {
 	return fmt.Errorf("%w: %s answers %d: %.500s %.500s", known, n.base.Host, status, said.Error.Message, said.Error.Hint)
 }
 
-// Get asks for a value. What time it takes to come counts as age.
+// Get asks for a value. The time that it takes to come counts as age.
 func (n *node) Get(ctx context.Context, key string) (*kv.Value, error) {
 	asked := time.Now()
 	h, body, err := n.ask(ctx, call{method: http.MethodGet, path: pathOf(key)})
 	if err != nil {
 		return nil, err
 	}
+	v, err := valueOf(h, body, asked)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s answers what is no value: %w", ErrUnavailable, n.base.Host, err)
+	}
+	return v, nil
+}
+
+// valueOf is the value in an answer to what was asked at a time.
+func valueOf(h http.Header, body []byte, asked time.Time) (*kv.Value, error) {
 	v := &kv.Value{Bytes: body, Type: h.Get("Content-Type")}
 	if tags := h.Get("Cache-Tag"); tags != "" {
 		v.Tags = strings.Split(tags, ",")
 	}
-	v.Version, err = version(h)
+	version, badVersion := version(h)
 	epoch, badEpoch := strconv.ParseUint(h.Get("Weir-Epoch"), 10, 64)
-	if err = errors.Join(err, badEpoch); err != nil {
-		return nil, fmt.Errorf("%w: %s answers what is no value: %w", ErrUnavailable, n.base.Host, err)
-	}
-	v.Epoch = epoch
-	if left := h.Get("Weir-Ttl"); left != "" {
-		fresh, err := seconds(left)
-		stale, badStale := seconds(h.Get("Weir-Stale"))
-		if err = errors.Join(err, badStale); err != nil {
-			return nil, fmt.Errorf("%w: %s answers what is no value: %w", ErrUnavailable, n.base.Host, err)
-		}
+	v.Version, v.Epoch = version, epoch
+	left := h.Get("Weir-Ttl")
+	fresh, badFresh := seconds(left)
+	stale, badStale := seconds(h.Get("Weir-Stale"))
+	if left != "" {
 		v.Fresh = asked.Add(fresh)
 		v.Until = v.Fresh.Add(stale)
 	}
-	return v, nil
+	return v, errors.Join(badVersion, badEpoch, badFresh, badStale)
 }
 
 // Set writes a value.
@@ -277,7 +285,7 @@ func seconds(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	s, err := strconv.ParseFloat(text, 64)
-	if err != nil || s < 0 || s > kv.MaxLifetime.Seconds() {
+	if err != nil || !(s >= 0 && s <= kv.MaxLifetime.Seconds()) { // which is no number either
 		return 0, fmt.Errorf("%.40q are no seconds", text)
 	}
 	return time.Duration(s * float64(time.Second)), nil

@@ -23,6 +23,7 @@ type valuesNode struct {
 	t      *testing.T
 	folder string
 	addr   string
+	purges *shield.Purges
 	stop   func()
 }
 
@@ -44,6 +45,7 @@ func (n *valuesNode) start() {
 	must(n.t, err)
 	purges, err := shield.NewPurges(rules)
 	must(n.t, err)
+	n.purges = purges
 	keeper, err := kv.NewKeeper(values, purges, kv.KeeperOptions{})
 	must(n.t, err)
 	changes := api.NewChanges(api.ChangesOptions{Purges: func() *shield.Purges { return purges }})
@@ -229,6 +231,64 @@ func TestRefusalsOfANode(t *testing.T) {
 	if u, err := weir.SWR(ctx, stranger, "k", new(source).fetch, weir.SWROptions{}); u.Name != "ann" || err != nil {
 		t.Errorf("SWR with a wrong token: %v, %v", u, err)
 	}
+}
+
+// What comes while a fetch runs wins over it, in whatever program it comes.
+func TestFetchThatIsOvertakenElsewhere(t *testing.T) {
+	for name, meanwhile := range map[string]func(c *weir.Cache) error{
+		"Set": func(c *weir.Cache) error {
+			return weir.Set(t.Context(), c, "user:1", user{"bob", 9}, weir.SetOptions{})
+		},
+		"Delete": func(c *weir.Cache) error { return c.Delete(t.Context(), "user:1") },
+		"Purge":  func(c *weir.Cache) error { return c.Purge(t.Context(), "users") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t)
+			a, b := n.open(weir.Options{}), n.open(weir.Options{})
+			eventually(t, "the purge log", func() bool { // of which a has to know before it fetches
+				swr(t, a, new(source), weir.SWROptions{})
+				there, err := b.Has(t.Context(), "user:1")
+				return there && err == nil
+			})
+			must(t, a.Delete(t.Context(), "user:1"))
+			slow := &source{hold: make(chan struct{})}
+			var waiting sync.WaitGroup
+			waiting.Go(func() { swr(t, a, slow, weir.SWROptions{Tags: []string{"users"}}) })
+			eventually(t, "the fetch", func() bool { return slow.calls.Load() == 1 })
+			must(t, meanwhile(b))
+			close(slow.hold)
+			waiting.Wait()
+			must(t, a.Close(t.Context())) // when it is kept or not
+			u, err := weir.Get[user](t.Context(), b, "user:1")
+			if name == "Set" && (u.Name != "bob" || err != nil) || name != "Set" && !errors.Is(err, weir.ErrMissing) {
+				t.Errorf("in the end: %+v, %v", u, err)
+			}
+		})
+	}
+}
+
+// What is purged softly is served once more, and refreshed.
+func TestSoftPurgeAtANode(t *testing.T) {
+	n := startNode(t)
+	c := n.open(weir.Options{})
+	s := new(source)
+	eventually(t, "a value that is kept", func() bool {
+		swr(t, c, s, weir.SWROptions{Tags: []string{"users"}})
+		there, err := n.open(weir.Options{}).Has(t.Context(), "user:1")
+		return there && err == nil
+	})
+	before := s.calls.Load()
+	_, err := n.purges.Add(shield.TagRule("users").Soft())
+	must(t, err)
+	s.hold = make(chan struct{})
+	eventually(t, "a refresh", func() bool {
+		if u := swr(t, c, s, weir.SWROptions{Tags: []string{"users"}}); int64(u.Age) != before { // nobody waits for it
+			t.Errorf("meanwhile: %+v, want that of fetch %d", u, before)
+		}
+		return s.calls.Load() > before
+	})
+	close(s.hold)
+	eventually(t, "the new value", func() bool { return int64(swr(t, c, s, weir.SWROptions{Tags: []string{"users"}}).Age) > before })
 }
 
 // Without its node a program works on: what it holds is used for a while, and then fetched.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"weir/kv"
@@ -37,6 +38,7 @@ func (o SWROptions) withDefaults() SWROptions {
 	case o.Stale < 0:
 		o.Stale = 0
 	}
+	o.Tags = slices.Clone(o.Tags) // they are needed after the caller has gone on
 	return o
 }
 
@@ -76,7 +78,7 @@ func load[T any](ctx context.Context, c *Cache, key string, fetch func(context.C
 	if err := cmp.Or(kv.CheckKey(key), j.check()); err != nil {
 		return none, err
 	}
-	f, lead, err := c.join(key, reflect.TypeFor[T](), o.Tags)
+	f, lead, err := c.join(key, reflect.TypeFor[T](), j.opts.Tags)
 	if err != nil {
 		return none, err
 	}

@@ -151,6 +151,7 @@ func TestStaleKeyIsRefreshedOnceAndNobodyWaits(t *testing.T) {
 		if n := s.calls.Load(); n != 2 {
 			t.Errorf("%d fetches, want the first and one refresh", n)
 		}
+		swr(t, c, s, weir.SWROptions{}) // also of what the refresh has found in the store
 		close(s.hold)
 		synctest.Wait()
 		if u := swr(t, c, s, weir.SWROptions{}); u.Age != 2 {

@@ -28,11 +28,11 @@ var (
 
 // Options say what a cache stands on. With neither Folder nor Node it is memory alone.
 type Options struct {
-	Folder string // values are kept there, and found again after a restart; one process a folder
+	Folder string // values are kept there, and found again after a restart; it is this cache's alone
 	Node   string // values are kept by the node at this address, http://HOST:PORT
 	Token  string // that opens the node's values
 
-	MemoryBytes int64 // what is held in this process, 0: 64 MiB
+	MemoryBytes int64 // what is held in this process, of which one value may have a sixth; 0: 64 MiB
 	DiskBytes   int64 // of the folder, 0: 1 GiB
 
 	Codec        Codec         // the zero value: JSON

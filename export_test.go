@@ -1,0 +1,4 @@
+package weir
+
+// ValueOf is for fuzzing.
+var ValueOf = valueOf
