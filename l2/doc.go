@@ -79,7 +79,7 @@
 // record. What was acknowledged survives kill -9 and a power cut; a commit that is not synced yet is not read.
 //
 // bbolt never gives a page back and uses free ones again, so the file grows to its budget and no further: before a
-// transaction enough pages must be free for the worst it can do (6 % of a large budget, half of the smallest), or old
+// transaction enough pages must be free for the worst it can do (5 % of a large budget, 15 % of the smallest), or old
 // values go. For that values lie in the order in which they were written. With keys in random order, removing some leaves holes
 // in many pages and frees none; in order of time the oldest share pages that are freed with them. What has expired
 // goes first, then the oldest that nobody read since; what was read is written once more at the end. While more than a quarter of the file is holes,

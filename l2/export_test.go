@@ -87,9 +87,7 @@ func DecodeValue(b []byte, at uint64) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	if _, _, err := splitBody(f.body); f.part == 0 && err == nil {
-		_, _ = f.digest()
-	}
+	_, _ = f.digest()
 	return f.append(nil), true
 }
 
@@ -102,7 +100,10 @@ func DecodeCounts(b []byte) ([]byte, bool) {
 // SampleValue is a short value, or a long one, at a position; SampleCounts are counts.
 
 func SampleValue(at, part uint64) []byte {
-	f := valueFrame{at: at, until: 5, body: valueBody("key", []byte("record")), part: part, size: 4096, sum: 3}
+	f := valueFrame{at: at, until: 5, body: valueBody("key", []byte("record"))}
+	if part != 0 {
+		f = valueFrame{at: at, where: bodyApart, part: part, size: 4096, sum: 3}
+	}
 	return f.append(nil)
 }
 

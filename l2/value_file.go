@@ -1,11 +1,13 @@
 package l2
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -18,9 +20,10 @@ import (
 //
 //	bucket "values 1"  "counts": valueCounts
 //	bucket "log"       <position>: a value's frame; positions ascend, so what is new is always at the end
+//	                   <position><number>: a chunk of its body, when it does not fit into the frame
 //	bucket "keys"      <digest of the key>: its position
 //	bucket "until"     <time><position>, of values that expire
-//	bucket "chunks"    <part>: a bucket with the chunks of a body that is long
+//	bucket "chunks"    <part>: a bucket with the chunks of a body that is long, by number
 var (
 	bucketValues = []byte("values 1")
 	bucketOrder  = []byte("log")
@@ -112,28 +115,32 @@ func (t *valueTx) record(d keying.Digest, key string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.part == 0 {
+	if f.where == bodyInside {
 		record = append([]byte{}, record...) // it lies in the mapping
 	}
 	return record, nil
 }
 
-// body is the body of f: in the mapping when it is short, else a copy.
+// body is the body of f: in the mapping when it is inside, else a copy.
 func (t *valueTx) body(f *valueFrame) ([]byte, error) {
-	if f.part == 0 {
+	b, prefix := t.order, bePosition(f.at)
+	switch f.where {
+	case bodyInside:
 		return f.body, nil
-	}
-	chunks := t.tx.Bucket(bucketChunks)
-	if chunks != nil {
-		chunks = chunks.Bucket(bePosition(f.part))
-	}
-	if chunks == nil {
-		return nil, errTruncated
+	case bodyApart:
+		if b, prefix = t.tx.Bucket(bucketChunks), nil; b != nil {
+			b = b.Bucket(bePosition(f.part))
+		}
+		if b == nil {
+			return nil, errTruncated
+		}
 	}
 	body := make([]byte, 0, min(int(f.size), maxValue))
-	c := chunks.Cursor()
-	for _, chunk := c.First(); chunk != nil && len(body) <= int(f.size); _, chunk = c.Next() {
+	c := b.Cursor()
+	k, chunk := c.Seek(append(prefix, 0, 0))
+	for bytes.HasPrefix(k, prefix) && chunk != nil && len(body) <= int(f.size) {
 		body = append(body, chunk...)
+		k, chunk = c.Next()
 	}
 	return body, f.check(body)
 }
@@ -141,13 +148,33 @@ func (t *valueTx) body(f *valueFrame) ([]byte, error) {
 // put writes a value at a position that nothing has.
 func (t *valueTx) put(c *valueCounts, d keying.Digest, at uint64, until time.Time, body []byte) error {
 	f := valueFrame{at: at, until: untilNano(until), body: body, size: uint32(len(body))}
-	if valueHeader+len(body) > valueInline {
-		f.part, f.sum, f.key = at, xxhash.Sum64(body), d
-		if err := t.putChunks(at, body); err != nil {
+	if len(body) <= valueInside {
+		return t.link(c, d, &f)
+	}
+	f.where, f.sum, f.key = bodyBeside, xxhash.Sum64(body), d
+	b, prefix := t.order, bePosition(at)
+	if len(body) > valueBeside {
+		f.where, f.part = bodyApart, at
+		var err error
+		if b, err = t.chunks.CreateBucket(prefix); err != nil {
 			return err
 		}
+		b.FillPercent = 1
+		prefix = nil
 	}
-	return t.link(c, d, &f)
+	return errors.Join(t.link(c, d, &f), putChunks(b, prefix, body))
+}
+
+// putChunks writes a body in chunks.
+func putChunks(b *bolt.Bucket, prefix, body []byte) error {
+	for i := uint16(0); len(body) > 0; i++ {
+		n := min(len(body), valueChunk)
+		if err := b.Put(binary.BigEndian.AppendUint16(slices.Clone(prefix), i), body[:n]); err != nil {
+			return err
+		}
+		body = body[n:]
+	}
+	return nil
 }
 
 // untilNano is a time in Unix nanoseconds, as far as they reach; 0 for the zero time.
@@ -172,27 +199,11 @@ func nanoUntil(until int64) time.Time {
 
 // digest is what finds f's value.
 func (f *valueFrame) digest() (keying.Digest, error) {
-	if f.part != 0 {
+	if f.where != bodyInside {
 		return f.key, nil
 	}
 	key, _, err := splitBody(f.body)
 	return digestOf(key), err
-}
-
-func (t *valueTx) putChunks(part uint64, body []byte) error {
-	b, err := t.chunks.CreateBucket(bePosition(part))
-	if err != nil {
-		return err
-	}
-	b.FillPercent = 1
-	for i := uint16(0); len(body) > 0; i++ {
-		n := min(len(body), valueChunk)
-		if err := b.Put(binary.BigEndian.AppendUint16(nil, i), body[:n]); err != nil {
-			return err
-		}
-		body = body[n:]
-	}
-	return nil
 }
 
 // link writes f and what finds it.
@@ -208,7 +219,7 @@ func (t *valueTx) link(c *valueCounts, d keying.Digest, f *valueFrame) error {
 	return errors.Join(t.order.Put(at, f.append(nil)), t.keys.Put(d[:], at))
 }
 
-// unlink removes f and what finds it, but not its chunks.
+// unlink removes f and what finds it, but not a body that is apart.
 func (t *valueTx) unlink(c *valueCounts, d keying.Digest, f *valueFrame) error {
 	c.values -= min(c.values, 1)
 	c.bytes -= min(c.bytes, f.cost())
@@ -217,16 +228,35 @@ func (t *valueTx) unlink(c *valueCounts, d keying.Digest, f *valueFrame) error {
 			return err
 		}
 	}
-	return errors.Join(t.order.Delete(bePosition(f.at)), t.keys.Delete(d[:]))
+	return errors.Join(t.clear(f.at), t.keys.Delete(d[:]))
+}
+
+// clear removes what is at a position, chunks included.
+func (t *valueTx) clear(at uint64) error {
+	var keys [][]byte
+	prefix := bePosition(at)
+	c := t.order.Cursor()
+	for k, _ := c.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+		keys = append(keys, slices.Clone(k))
+	}
+	for _, k := range keys {
+		if err := t.order.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cost is about what f takes up in the file when there are no holes.
 func (f *valueFrame) cost() uint64 {
-	if f.part == 0 {
-		return perValue + uint64(f.size)
-	}
 	chunks := (uint64(f.size) + valueChunk - 1) / valueChunk
-	return 2*perValue + pageSize*((chunks+3)/4+chunks/500+min(chunks/5, 1))
+	switch f.where {
+	case bodyInside:
+		return perValue + uint64(f.size)
+	case bodyBeside:
+		return perValue + uint64(f.size) + 32*(chunks+1)
+	}
+	return 2*perValue + pageSize*((chunks+3)/4+chunks/500+1)
 }
 
 // remove removes the value of a digest, if there is one.
@@ -239,10 +269,11 @@ func (t *valueTx) remove(c *valueCounts, d keying.Digest) error {
 	if err != nil {
 		f = valueFrame{at: at} // damaged: when it expires is not known, and its chunks are not found
 	}
-	return errors.Join(t.unlink(c, d, &f), t.removeChunks(&f))
+	return errors.Join(t.unlink(c, d, &f), t.removeApart(&f))
 }
 
-func (t *valueTx) removeChunks(f *valueFrame) error {
+// removeApart removes a body that is apart.
+func (t *valueTx) removeApart(f *valueFrame) error {
 	if f.part == 0 || t.chunks.Bucket(bePosition(f.part)) == nil {
 		return nil
 	}

@@ -19,40 +19,48 @@ const (
 // A leaf page of bbolt is only split when it has more than four entries, so four of the longest entries must fit
 // into one page. Then every page is a single page, and no write ever looks for free pages in a row.
 const (
-	valueInline = 970 // longest frame of a value
-	valueChunk  = 980 // of a body that is longer than that
+	valueInside = 900      // longest body that is in the frame itself
+	valueBeside = 16 << 10 // longest one whose chunks follow the frame, in the same pages
+	valueChunk  = 980
+)
+
+// Where a body is.
+const (
+	bodyInside byte = iota
+	bodyBeside      // in chunks under its position and their number
+	bodyApart       // in chunks in a bucket of their own, which is dropped as a whole and need not move when the frame does
 )
 
 // valueFrame is what values.db has under a position.
 type valueFrame struct {
-	at    uint64        // the position: a good frame in a wrong place is found
-	until int64         // Unix nanoseconds; 0 is for ever
-	body  []byte        // key and record, when they fit
-	part  uint64        // else the bucket of chunks that has them,
-	size  uint32        // how long they are
-	sum   uint64        // their checksum,
-	key   keying.Digest // and that of the key
+	at    uint64 // the position: a good frame in a wrong place is found
+	until int64  // Unix nanoseconds; 0 is for ever
+	where byte   // the body is: key and record
+	body  []byte // itself, when it is inside
+	size  uint32 // of it
+
+	// Of a body that is not inside.
+	part uint64 // its bucket, when it is apart
+	sum  uint64
+	key  keying.Digest
 }
 
 // append adds f's frame to dst.
 func (f *valueFrame) append(dst []byte) []byte {
 	start := len(dst)
-	dst = append(beginFrame(dst), valueVersion)
+	dst = append(beginFrame(dst), valueVersion, f.where)
 	dst = binary.LittleEndian.AppendUint64(dst, f.at)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(f.until))
-	dst = binary.LittleEndian.AppendUint64(dst, f.part)
-	if f.part == 0 {
+	if f.where == bodyInside {
 		dst = append(dst, f.body...)
 	} else {
+		dst = binary.LittleEndian.AppendUint64(dst, f.part)
 		dst = binary.LittleEndian.AppendUint32(dst, f.size)
 		dst = binary.LittleEndian.AppendUint64(dst, f.sum)
 		dst = append(dst, f.key[:]...)
 	}
 	return endFrame(dst, start, kindValue)
 }
-
-// valueHeader is the length of a frame without its body.
-const valueHeader = frameHeader + 1 + 3*8
 
 // decodeValue parses the frame at a position. The body aliases b.
 func decodeValue(b []byte, at uint64) (f valueFrame, err error) {
@@ -64,16 +72,19 @@ func decodeValue(b []byte, at uint64) (f valueFrame, err error) {
 	if v := r.take(1); len(v) == 1 && v[0] != valueVersion {
 		return f, fmt.Errorf("value of version %d: %w", v[0], errFormat)
 	}
-	f.at, f.until, f.part = r.u64(), int64(r.u64()), r.u64()
-	if f.part == 0 {
+	if v := r.take(1); len(v) == 1 {
+		f.where = v[0]
+	}
+	f.at, f.until = r.u64(), int64(r.u64())
+	if f.where == bodyInside {
 		f.body, r.b = r.b, nil
 		f.size = uint32(len(f.body))
 	} else {
-		f.size, f.sum = r.u32(), r.u64()
+		f.part, f.size, f.sum = r.u64(), r.u32(), r.u64()
 		copy(f.key[:], r.take(len(f.key)))
 	}
 	switch {
-	case r.failed || len(r.b) != 0 || f.until < 0:
+	case r.failed || len(r.b) != 0 || f.until < 0 || f.where > bodyApart || (f.where == bodyApart) != (f.part != 0):
 		return f, errFormat
 	case f.at != at:
 		return f, errIdentity

@@ -111,7 +111,7 @@ func TestWhichValuesGiveWay(t *testing.T) {
 		wantValue(t, v, fmt.Sprint("for ever ", i), record)
 		wantValue(t, v, fmt.Sprint("a while ", i), nil)
 	}
-	for ; v.Stats().Evicted < 200; i++ {
+	for ; v.Stats().Evicted < 400; i++ {
 		set(fmt.Sprint("more ", i), time.Time{})
 	}
 	for i := range 8 {

@@ -41,9 +41,10 @@ func (m usedMarks) take(d keying.Digest) bool {
 	return w.And(^bit)&bit != 0
 }
 
-// Pages that a transaction may need, at most, before the ones that it lets go of are free.
+// Pages that a transaction needs before the ones that it lets go of are free: hardly ever more. bbolt refuses what would
+// go beyond the budget all the same, and then more room is made.
 const (
-	pagesPerUpdate = 8  // a leaf of each bucket, its halves when it is split, and what leads there
+	pagesPerUpdate = 5  // the leaf where a value was, those of what finds it, and what leads there
 	pagesAlways    = 64 // counts, roots, the list of free pages
 	maxSweep       = 512
 )
@@ -53,16 +54,16 @@ func (v *Values) pagesFor(updates, bytes int) int64 {
 }
 
 // sweepLength is how many values one transaction goes over.
-func (v *Values) sweepLength() int { return int(min(v.limit/pageSize/64, maxSweep)) }
+func (v *Values) sweepLength() int { return int(min(v.limit/pageSize/128, maxSweep)) }
 
-// makeRoom removes values until there is room for a transaction. low says that there soon will be none.
-func (v *Values) makeRoom(updates, bytes int) (low bool, err error) {
+// makeRoom removes values until there is room for so many pages. low says that there soon will be none.
+func (v *Values) makeRoom(pages int64) (low bool, err error) {
 	sweep := v.pagesFor(v.sweepLength(), 0) // always free, so that room can be made
-	need := v.pagesFor(updates, bytes) + sweep
+	need := pages + sweep
 	for carry := v.stats.values.Load(); ; {
 		room, err := v.room()
 		if err != nil || room >= need {
-			return room < need+sweep, err
+			return room < need+sweep/2, err
 		}
 		var n uint64
 		err = v.commit(func(t *valueTx, c *valueCounts) (err error) {
@@ -73,7 +74,7 @@ func (v *Values) makeRoom(updates, bytes int) (low bool, err error) {
 		case err != nil:
 			return true, err
 		case n == 0:
-			return true, fmt.Errorf("%w: %d bytes do not fit into a budget of %d", ErrTooLarge, bytes, v.limit)
+			return true, fmt.Errorf("%w: %d bytes do not fit into %d", ErrTooLarge, pages*pageSize, v.limit)
 		}
 		carry -= min(carry, n)
 	}
@@ -142,7 +143,7 @@ func (v *Values) evict(t *valueTx, c *valueCounts, at uint64) error {
 	if err != nil {
 		return nil // gone, or damaged: then it is found among the oldest some day
 	}
-	return errors.Join(t.unlink(c, d, &f), t.removeChunks(&f))
+	return errors.Join(t.unlink(c, d, &f), t.removeApart(&f))
 }
 
 // at reads what is at a position.
@@ -165,7 +166,7 @@ func (v *Values) sweepOldest(t *valueTx, c *valueCounts, bytes int64, carryAll b
 		f, d, err := t.at(at)
 		if err != nil { // damaged: whoever asks for it hears of it
 			c.values -= min(c.values, 1)
-			if err := t.order.Delete(bePosition(at)); err != nil {
+			if err := t.clear(at); err != nil {
 				return n, err
 			}
 			continue
@@ -176,7 +177,7 @@ func (v *Values) sweepOldest(t *valueTx, c *valueCounts, bytes int64, carryAll b
 		} else {
 			removed += int64(f.cost())
 			v.stats.evicted.Add(1)
-			err = errors.Join(t.unlink(c, d, &f), t.removeChunks(&f))
+			err = errors.Join(t.unlink(c, d, &f), t.removeApart(&f))
 		}
 		if err != nil {
 			return n, err
@@ -188,21 +189,30 @@ func (v *Values) sweepOldest(t *valueTx, c *valueCounts, bytes int64, carryAll b
 // oldest are the first positions.
 func (t *valueTx) oldest(n int) (list []uint64) {
 	cur := t.order.Cursor()
-	for k, _ := cur.First(); len(k) == 8 && len(list) < n; k, _ = cur.Next() {
-		list = append(list, binary.BigEndian.Uint64(k))
+	for k, _ := cur.First(); len(k) >= 8 && len(list) < n; k, _ = cur.Next() {
+		if at := binary.BigEndian.Uint64(k); len(list) == 0 || list[len(list)-1] != at {
+			list = append(list, at)
+		}
 	}
 	return list
 }
 
-// carry writes a value once more, at the end. Its chunks stay where they are.
+// carry writes a value once more, at the end. A body that is apart stays where it is.
 func (v *Values) carry(t *valueTx, c *valueCounts, d keying.Digest, f valueFrame) error {
+	var body []byte
+	if f.where == bodyBeside {
+		var err error
+		if body, err = t.body(&f); err != nil {
+			return t.unlink(c, d, &f) // damaged
+		}
+	}
 	if err := t.unlink(c, d, &f); err != nil {
 		return err
 	}
 	f.at = v.next
 	v.next++
 	v.stats.carried.Add(1)
-	return t.link(c, d, &f)
+	return errors.Join(t.link(c, d, &f), putChunks(t.order, bePosition(f.at), body))
 }
 
 // disk is what values.db takes up, and what was set aside.

@@ -133,6 +133,9 @@ func (u *update) run(old []byte, number uint64) (record []byte, until time.Time,
 	return u.change(old, number)
 }
 
+// writeTries is how often a batch is written, with more room each time, or to a file that replaced a damaged one.
+const writeTries = 4
+
 // write makes a batch durable. With an error nothing of it is.
 func (v *Values) write(b *batchOf) error {
 	changed := 0
@@ -147,14 +150,14 @@ func (v *Values) write(b *batchOf) error {
 	v.writing.Store(b)
 	defer v.writing.Store(nil)
 	var err error
-	for bytes := b.bytes; ; bytes *= 2 { // more than what was thought to be enough
+	for try := int64(1); ; try++ {
 		var low bool
-		if low, err = v.makeRoom(changed, bytes); err == nil {
+		if low, err = v.makeRoom(try * v.pagesFor(changed, b.bytes)); err == nil {
 			err = v.commit(func(t *valueTx, c *valueCounts) error {
 				return errors.Join(v.sweepWhen(low, t, c), b.apply(t, c))
 			})
 		}
-		if again := errors.Is(err, berrors.ErrMaxSizeReached) || errors.Is(err, errReplaced); !again || bytes > 8*b.bytes {
+		if again := errors.Is(err, berrors.ErrMaxSizeReached) || errors.Is(err, errReplaced); !again || try == writeTries {
 			break
 		}
 	}
