@@ -107,4 +107,4 @@ func SampleValue(at, part uint64) []byte {
 	return f.append(nil)
 }
 
-func SampleCounts() []byte { return valueCounts{1, 2, 3}.frame() }
+func SampleCounts() []byte { return valueCounts{ceiling: 1, values: 2, bytes: 3}.frame() }

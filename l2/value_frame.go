@@ -124,6 +124,8 @@ type valueCounts struct {
 	ceiling uint64 // numbers from here on have not been given to anybody
 	values  uint64
 	bytes   uint64 // that the values take up in full pages, what finds them included
+
+	evicted, expired, carried uint64 // by this transaction; not written
 }
 
 func (c valueCounts) frame() []byte {
@@ -140,7 +142,7 @@ func decodeCounts(b []byte) (c valueCounts, err error) {
 		return c, err
 	}
 	r := reader{b: p}
-	c = valueCounts{r.u64(), r.u64(), r.u64()}
+	c.ceiling, c.values, c.bytes = r.u64(), r.u64(), r.u64()
 	if r.failed || len(r.b) != 0 {
 		return c, errFormat
 	}

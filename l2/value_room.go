@@ -92,13 +92,12 @@ func (v *Values) sweepWhen(low bool, t *valueTx, c *valueCounts) error {
 // room is how many pages can be had.
 func (v *Values) room() (pages int64, err error) {
 	err = v.db.do(func() error {
-		return v.db.View(func(tx *bolt.Tx) error { pages = v.roomIn(tx); return nil })
+		return v.db.View(func(tx *bolt.Tx) error {
+			pages = (v.limit-int64(v.db.AllocSize)-tx.Size())/pageSize - 2 + v.unused()
+			return nil
+		})
 	})
 	return pages, err
-}
-
-func (v *Values) roomIn(tx *bolt.Tx) int64 {
-	return (v.limit-int64(v.db.AllocSize)-tx.Size())/pageSize - 2 + v.unused()
 }
 
 // unused is how many pages bbolt can use again. Nobody but the writer changes that.
@@ -133,7 +132,7 @@ func (v *Values) sweepExpired(t *valueTx, c *valueCounts) (n uint64, err error) 
 			return n, err
 		}
 	}
-	v.stats.expired.Add(uint64(len(keys)))
+	c.expired += uint64(len(keys))
 	return uint64(len(keys)), nil
 }
 
@@ -176,7 +175,7 @@ func (v *Values) sweepOldest(t *valueTx, c *valueCounts, bytes int64, carryAll b
 			err = v.carry(t, c, d, f)
 		} else {
 			removed += int64(f.cost())
-			v.stats.evicted.Add(1)
+			c.evicted++
 			err = errors.Join(t.unlink(c, d, &f), t.removeApart(&f))
 		}
 		if err != nil {
@@ -211,7 +210,7 @@ func (v *Values) carry(t *valueTx, c *valueCounts, d keying.Digest, f valueFrame
 	}
 	f.at = v.next
 	v.next++
-	v.stats.carried.Add(1)
+	c.carried++
 	return errors.Join(t.link(c, d, &f), putChunks(t.order, bePosition(f.at), body))
 }
 

@@ -31,6 +31,9 @@ func (s *valueCounters) note(c valueCounts) {
 	s.values.Store(c.values)
 	s.bytes.Store(c.bytes)
 	s.ceiling.Store(c.ceiling)
+	s.evicted.Add(c.evicted)
+	s.expired.Add(c.expired)
+	s.carried.Add(c.carried)
 }
 
 // Stats returns the counters.

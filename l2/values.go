@@ -30,7 +30,7 @@ const (
 
 // ValuesOptions are those of Values. The zero value is usable.
 type ValuesOptions struct {
-	MaxBytes int64            // budget of values.db, one that was set aside included; 1 GiB, at least 8 MiB
+	MaxBytes int64            // budget of values.db, one that was set aside included; 1 GiB, at least 8 MiB. A value may have a quarter, 16 MiB at most
 	Now      func() time.Time // time.Now
 	Report   func(error)      // what an operator must know; called from any goroutine, must return quickly; nil drops it
 }
