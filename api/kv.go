@@ -83,8 +83,8 @@ func (v *Values) store() (kv.Store, error) {
 
 // noValues is the fault of a node that starts or stops.
 var noValues = &fault{
-	status: 503, code: "not-ready", message: "This node has no values yet, or none any more: it is being started or stopped.",
-	hint: "Ask again, or ask another node.", retry: 1,
+	status: 503, code: "not-ready", message: "This node has no values: it is being started or stopped, or could not open them.",
+	hint: "Ask again, or ask another node. The log of this node says what was wrong with them.", retry: 1,
 }
 
 // keyOf is the key in the path of a request, with what stands behind it removed.

@@ -24,6 +24,7 @@ type Sources struct {
 	Shield func() shield.Stats
 	Policy func() PolicyStats
 	Nodes  func() NodeStats
+	Values func() ValuesStats
 
 	ErrorLog *log.Logger // of scrapes that failed; nil: none
 }
@@ -74,6 +75,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.src.Nodes != nil {
 		out.nodes(c.src.Nodes())
+	}
+	if c.src.Values != nil {
+		out.values(c.src.Values())
 	}
 	if c.src.Policy != nil {
 		out.policy(c.src.Policy())

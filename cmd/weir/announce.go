@@ -22,7 +22,10 @@ func (s *service) announce(d doors, admin net.Addr, n *node, loading time.Durati
 	if d.peers != nil {
 		tell("edges", fmt.Sprintf("%s://%s", s.peerScheme(), reach(d.peers.Addr())))
 	}
-	tell("admin", fmt.Sprintf("http://%s%s: /healthz /readyz /metrics /v1/stats /v1/policy /v1/purge", reach(admin), s.guarded()))
+	tell("admin", fmt.Sprintf("http://%s%s: /healthz /readyz /metrics /v1/stats /v1/policy /v1/purge /v1/kv", reach(admin), guarded(s.AdminToken)))
+	if d.values != nil {
+		tell("values", fmt.Sprintf("http://%s%s: /v1/kv /v1/purge /v1/changes", reach(d.values.Addr()), guarded(s.KVToken)))
+	}
 	tell("policy", s.policyLine(n.live.Load()))
 	if n.memory != nil {
 		tell("memory", s.L1Size.String())
@@ -65,8 +68,8 @@ func (s *service) peerScheme() string {
 	return "http"
 }
 
-func (s *service) guarded() string {
-	if s.AdminToken != "" {
+func guarded(token string) string {
+	if token != "" {
 		return " with a token"
 	}
 	return ""

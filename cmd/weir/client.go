@@ -73,13 +73,20 @@ func (f *nodeFlags) ask(ctx context.Context, con console, method, path string, c
 
 // open sends the node a request and returns its answer, which is to be closed, if it is not a refusal.
 func (f *nodeFlags) open(ctx context.Context, con console, method, path string, content io.Reader) (*http.Response, error) {
+	header := http.Header{}
+	if content != nil {
+		header.Set("Content-Type", "application/json")
+	}
+	return f.send(ctx, con, method, path, content, header)
+}
+
+// send is open with fields of the caller's.
+func (f *nodeFlags) send(ctx context.Context, con console, method, path string, content io.Reader, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, string(f.Admin)+path, content)
 	if err != nil {
 		return nil, err
 	}
-	if content != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
+	req.Header = header
 	token := f.Token
 	if token == "" {
 		token = con.env("WEIR_ADMIN_TOKEN") // what the node itself reads
@@ -92,7 +99,7 @@ func (f *nodeFlags) open(ctx context.Context, con console, method, path string, 
 	if err != nil {
 		return nil, unreachable(string(f.Admin), err)
 	}
-	if resp.StatusCode == http.StatusOK {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusNoContent {
 		return resp, nil
 	}
 	defer func() { _ = resp.Body.Close() }()
@@ -107,6 +114,14 @@ func (f *nodeFlags) open(ctx context.Context, con console, method, path string, 
 	}
 	return nil, failed
 }
+
+// refusedError is what a node answered with instead of what it was asked for.
+type refusedError struct {
+	status int
+	text   string
+}
+
+func (e *refusedError) Error() string { return e.text }
 
 func unreachable(node string, err error) error {
 	var wrapped *url.Error
@@ -125,10 +140,10 @@ func refusal(at string, status int, body []byte) error {
 	var answer struct {
 		Error struct{ Message, Hint string }
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Error.Message == "" {
-		return fmt.Errorf("%s answered with status %d; is it the admin listener of a weir node?", at, status)
+	failed := &refusedError{status, fmt.Sprintf("%s answered with status %d; is it the admin listener of a weir node?", at, status)}
+	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
+		failed.text = at + ": " + answer.Error.Message
 	}
-	failed := fmt.Errorf("%s: %s", at, answer.Error.Message)
 	switch {
 	case status == http.StatusUnauthorized:
 		return advised{failed, "Give the token with --token, or as WEIR_TOKEN."}

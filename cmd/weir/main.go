@@ -28,6 +28,7 @@ type commands struct {
 	Purge   purgeCommand   `cmd:"" help:"Purge by tag, URL, prefix, host or key, or everything."`
 	Explain explainCommand `cmd:"" help:"Tell what becomes of a request: route, key, what is stored, what is in the way."`
 	Verify  verifyCommand  `cmd:"" help:"Check the data folder of a node that is not running."`
+	KV      kvCommands     `cmd:"" name:"kv" help:"Read and write the values that programs keep."`
 	Stats   statsCommand   `cmd:"" help:"Show the counters of a running node, live on a terminal."`
 	Logs    logsCommand    `cmd:"" help:"Print the requests of a running node, with what became of each."`
 	Version versionCommand `cmd:"" help:"Print the version of this build."`
@@ -39,6 +40,7 @@ const description = "weir is a persistent, tiered HTTP cache in front of your ow
 
 // console is where a command prints, and what it reads of its surroundings.
 type console struct {
+	in       io.Reader
 	out, err io.Writer
 	env      func(name string) string
 	now      func() time.Time // nil: time.Now
@@ -60,7 +62,7 @@ func (e advised) Unwrap() error { return e.error }
 
 func main() {
 	os.Exit(run(context.Background(), os.Args[1:], console{
-		out: os.Stdout, err: os.Stderr, env: os.Getenv, screen: func() screen { return screenOf(os.Stdout) },
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Getenv, screen: func() screen { return screenOf(os.Stdout) },
 	}))
 }
 

@@ -31,6 +31,7 @@ type node struct {
 	shield *shield.Shield
 
 	store  *l2.Store     // nil at an edge
+	values *nodeValues   // of programs; nil when they could not be opened
 	parent *peer.Client  // of an edge, otherwise nil
 	memory *l1.Tier      // nil where no clients are served
 	door   *api.Door     // the same
@@ -58,6 +59,7 @@ type nodeOptions struct {
 	region         string
 	folder         string // not of an edge
 	l1Size, l2Size int64
+	kvSize         int64            // of values
 	disabled       bool             // nothing is cached
 	now            func() time.Time // nil: time.Now
 	log            *zap.Logger
@@ -114,6 +116,7 @@ func (n *node) openShield(o shield.Options) (err error) {
 	if n.purges, err = tiers.OpenPurges(n.store.Log(), o.Report); err != nil {
 		return err
 	}
+	n.openValues(o.Report)
 	n.shield = shield.New(tiers.Store{Store: n.store}, n.purges, o)
 	return nil
 }
@@ -131,6 +134,7 @@ func (n *node) openEdge(o shield.Options) (err error) {
 		return err
 	}
 	o.Parent = n.parent
+	n.followValues()
 	n.shield = shield.New(nil, n.purges, o)
 	n.following.Go(func() { n.parent.Run(context.Background()) })
 	return nil
@@ -162,7 +166,7 @@ func (n *node) openPeers() error {
 		n.log.Warn("the regions that were connected before are not known", zap.Error(err))
 	}
 	n.peers = api.NewPeerDoor(api.PeerOptions{
-		Tier: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere,
+		Tier: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere, Values: n.values.kept(),
 		Now: n.now, Log: n.log, Journal: n.opts.journal, Settling: n.live.Settling, Disabled: n.disabled,
 		Seen: regions,
 		OnSeen: func(regions []string) {
@@ -282,8 +286,9 @@ func (n *node) close(ctx context.Context) error {
 	if n.memory != nil {
 		n.memory.Close()
 	}
+	err := n.values.close() // before the store, whose log it writes to
 	if n.store != nil {
-		return n.store.Close()
+		err = errors.Join(err, n.store.Close())
 	}
-	return nil
+	return err
 }

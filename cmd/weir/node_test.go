@@ -25,12 +25,13 @@ type running struct {
 	base   string      // of the client listener: "http://127.0.0.1:PORT"
 	admin  string      // of the admin listener
 	peers  string      // of the listener for edges, "" without one
+	values string      // of the listener for values, "" without one
 	client *http.Client
 	cancel context.CancelFunc
 	exited chan int // exit status
 }
 
-var announced = regexp.MustCompile(`(?m)^(clients|admin|edges) +(https?://[^/, ]+:\d+)`)
+var announced = regexp.MustCompile(`(?m)^(clients|admin|edges|values) +(https?://[^/, ]+:\d+)`)
 
 // serve starts weir with args on free loopback ports and waits until it serves.
 func serve(t *testing.T, c *clock, args ...string) *running {
@@ -60,6 +61,8 @@ func (r *running) findAddresses() {
 			r.admin = m[2]
 		case "edges":
 			r.peers = m[2]
+		case "values":
+			r.values = m[2]
 		}
 	}
 	if r.admin == "" || r.base == "" && r.peers == "" {

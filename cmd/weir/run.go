@@ -27,6 +27,8 @@ type service struct {
 	node atomic.Pointer[node] // nil while the disk tier is loaded
 
 	journal *api.Journal // of requests
+	values  *api.Values  // of programs
+	changes *api.Changes // the same, of all nodes
 
 	watch *policyWatch // nil without a policy file
 
@@ -38,11 +40,23 @@ type service struct {
 	failed  chan error     // a server that ended by itself
 }
 
+// serveValues makes what programs talk to. There is nothing behind it until the node is loaded.
+func (s *service) serveValues() {
+	now := s.con.now
+	if now == nil {
+		now = time.Now
+	}
+	s.values = api.NewValues(api.ValuesOptions{Store: s.kvStore, Epoch: s.kvEpoch, Now: now})
+	s.changes = api.NewChanges(api.ChangesOptions{Purges: s.purgeLog, Sees: s.sees})
+}
+
 // serve runs a node until ctx ends or a signal comes.
 func (c *serveCommand) serve(ctx context.Context, con console) error {
-	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), journal: api.NewJournal(), began: time.Now(), failed: make(chan error, 3)}
+	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), journal: api.NewJournal(), began: time.Now(), failed: make(chan error, 4)}
 	defer func() { _ = s.log.Sync() }() // a terminal cannot be synced
 	s.limitMemory()
+	s.serveValues()
+	defer s.changes.Close()
 	ctx, stop := untilTold(ctx, s.log)
 	defer stop()
 
@@ -127,7 +141,7 @@ func (s *service) show(table *policy.Table, src []byte) {
 func (s *service) load(table *policy.Table, d doors) (*node, error) {
 	n, err := openNode(table, nodeOptions{
 		role: s.Role, name: d.name(), shields: s.Shield, secret: s.PeerSecret, peers: s.PeerListen != "",
-		region: s.Region, folder: s.folder(), l1Size: int64(s.L1Size), l2Size: int64(s.L2Size),
+		region: s.Region, folder: s.folder(), l1Size: int64(s.L1Size), l2Size: int64(s.L2Size), kvSize: int64(s.KVSize),
 		disabled: s.Dev && !s.Cache, now: s.con.now, log: s.log, journal: s.journal,
 	})
 	if err == nil {
@@ -167,7 +181,7 @@ func (s *service) follow(ctx context.Context, n *node) {
 func (s *service) startAdmin(listener net.Listener) *http.Server {
 	handler := api.NewAdmin(api.AdminOptions{
 		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats, Purge: s.purge, Explain: s.explain,
-		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(), Journal: s.journal,
+		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(), Journal: s.journal, Values: s.values, Changes: s.changes,
 	})
 	server := api.NewAdminServer(handler, s.log)
 	s.start("the admin listener", server, listener)
@@ -214,6 +228,7 @@ func (s *service) ready() error {
 // of it together takes little more than the drain timeout.
 func (s *service) drain(servers []*http.Server, n *node) error {
 	s.notReady("it is being stopped")
+	s.changes.Close() // or their server would wait for them
 	ctx, cancel := context.WithTimeout(context.Background(), s.DrainTimeout)
 	defer cancel()
 	var all sync.WaitGroup

@@ -30,6 +30,10 @@ type serveCommand struct {
 	L1Size size   `name:"l1-size" group:"tiers" default:"256MiB" help:"Budget of the memory tier."`
 	L2Size size   `name:"l2-size" group:"tiers" default:"10GiB" help:"Budget of the disk tier."`
 
+	KVSize   size    `name:"kv-size" group:"values" default:"1GiB" help:"Budget of the values that programs keep, on disk. An edge has none there. Memory for them is an eighth of --l1-size, beside it."`
+	KVListen address `name:"kv-listen" group:"values" placeholder:"ADDR" help:"Where programs are served their values, besides the admin listener."`
+	KVToken  string  `name:"kv-token" group:"values" placeholder:"TOKEN" help:"Bearer token that --kv-listen asks for; needed beyond loopback. It opens values, purges by tag and the stream of changes, and nothing else. Better given as WEIR_KV_TOKEN."`
+
 	Admin      address `group:"operation" default:"127.0.0.1:8081" help:"Where /healthz, /readyz, /metrics and /v1 are served."`
 	AdminToken string  `group:"operation" placeholder:"TOKEN" help:"Bearer token that the admin listener asks for; needed beyond loopback. Better given as WEIR_ADMIN_TOKEN: other users can see command lines."`
 
@@ -45,6 +49,7 @@ var serveGroups = []kong.Group{
 	{Key: "traffic", Title: "Traffic:"},
 	{Key: "regions", Title: "Regions:"},
 	{Key: "tiers", Title: "Tiers:"},
+	{Key: "values", Title: "Values of programs:"},
 	{Key: "operation", Title: "Operation:"},
 	{Key: "development", Title: "Development:"},
 }
@@ -106,6 +111,15 @@ or see it work first:  weir serve --demo`}
 			fmt.Errorf("--admin %s can be reached from other machines and has no --admin-token", c.Admin),
 			"Whoever reaches the admin listener can read and change this node.\nSet WEIR_ADMIN_TOKEN, or listen on loopback: --admin 127.0.0.1:8081",
 		}
+	case c.KVListen != "" && !c.KVListen.loopback() && c.KVToken == "":
+		return advised{
+			fmt.Errorf("--kv-listen %s can be reached from other machines and has no --kv-token", c.KVListen),
+			"Whoever reaches it can read and change all values.\nSet WEIR_KV_TOKEN, or listen on loopback: --kv-listen 127.0.0.1:8083",
+		}
+	case c.KVToken != "" && c.KVListen == "":
+		return advised{errors.New("--kv-token means something only with --kv-listen"), "The admin listener asks for --admin-token, for values too."}
+	case c.KVSize < minValues:
+		return fmt.Errorf("--kv-size must be at least %v", size(minValues))
 	case c.L1Size < l1.MinBytes:
 		return fmt.Errorf("--l1-size must be at least %v", size(l1.MinBytes))
 	case c.L2Size <= 0:
@@ -115,6 +129,9 @@ or see it work first:  weir serve --demo`}
 	}
 	return c.checkRole()
 }
+
+// minValues is the least that l2 takes.
+const minValues = 4 << 20
 
 // folder is the data folder. The demo has its own, so that its pages are never
 // taken for those of an origin.

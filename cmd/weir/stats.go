@@ -37,6 +37,8 @@ type nodeStats struct {
 	Shield  shield.Stats  `json:"shield"`
 	L2      l2.Stats      `json:"l2"`
 
+	Values metrics.ValuesStats `json:"values"` // of programs
+
 	Purges map[string]uint64 `json:"purges"` // what orders named here since the start, by kind
 
 	Parent  *peer.Stats       `json:"parent,omitempty"`  // of an edge: how it gets along with its shield
@@ -50,6 +52,7 @@ func (s *service) stats() any {
 		Version: buildVersion(), Region: s.Region, Role: s.Role, Policy: inUse.Version, Deploy: inUse.Deployment,
 		Uptime: int64(time.Since(s.began).Seconds()), Ready: s.ready() == nil,
 		Door: of(s, doorStats)(), L1: of(s, l1Stats)(), Shield: of(s, shieldStats)(), L2: of(s, l2Stats)(),
+		Values: of(s, valuesStats)(),
 	}
 	nodes := of(s, nodeStatsOf)()
 	all.Epoch, all.Purges, all.Parent, all.Regions = nodes.Epoch, nodes.Purges, nodes.Parent, nodes.Regions
@@ -60,7 +63,7 @@ func (s *service) stats() any {
 func (s *service) metrics() http.Handler {
 	return metrics.Handler(metrics.Sources{
 		Region: s.Region, ErrorLog: zap.NewStdLog(s.log),
-		Door: of(s, doorStats), L1: of(s, l1Stats), Shield: of(s, shieldStats), L2: of(s, l2Stats), Nodes: of(s, nodeStatsOf),
+		Door: of(s, doorStats), L1: of(s, l1Stats), Shield: of(s, shieldStats), L2: of(s, l2Stats), Nodes: of(s, nodeStatsOf), Values: of(s, valuesStats),
 		Policy: func() (p metrics.PolicyStats) {
 			p.Version = s.policy.Load().Version
 			if s.watch != nil {
@@ -200,6 +203,7 @@ func (n *nodeStats) print(w io.Writer) error {
 		n.L1.Objects, roughly(n.L1.Bytes), n.L1.Hits, n.L1.Stale, n.L1.Misses)
 	fmt.Fprintf(t, "disk\t%d objects in %s of %s; %d hits, %d misses, %d damaged\n",
 		n.L2.Objects, roughly(n.L2.Disk), roughly(n.L2.Budget), n.L2.Hits, n.L2.Misses, n.L2.Damaged)
+	n.printValues(t)
 	fmt.Fprintf(t, "origins\t%d requests, %d of them again; %d answers shared, %d revalidated; %d flights, %d waiting\n",
 		n.Shield.OriginRequests, n.Shield.Retries, n.Shield.Collapsed, n.Shield.Validated, n.Shield.Flights, n.Shield.Waiters)
 	for _, u := range n.Shield.Upstreams {
@@ -211,6 +215,17 @@ func (n *nodeStats) print(w io.Writer) error {
 	}
 	n.printNodes(t)
 	return t.Flush()
+}
+
+// printValues writes what there is to say of the values of programs.
+func (n *nodeStats) printValues(t io.Writer) {
+	if m := n.Values.Memory; m != nil {
+		fmt.Fprintf(t, "values\t%d in memory, %s; %d hits, %d misses\n", m.Values, roughly(m.Bytes), m.Hits, m.Misses)
+	}
+	if d := n.Values.Disk; d != nil {
+		fmt.Fprintf(t, "values\t%d on disk, %s of %s; %d evicted, %d expired, %d damaged\n",
+			d.Values, roughly(d.Bytes), roughly(d.Budget), d.Evicted, d.Expired, d.Damaged)
+	}
 }
 
 // printNodes writes what there is to say of purges and other nodes.
