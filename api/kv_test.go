@@ -362,9 +362,9 @@ func TestManyValues(t *testing.T) {
 	n.want(204, "", "PUT", "/v1/kv/%C3%BC", "")
 	n.advance(61 * time.Second)
 	resp := n.want(200, `{"values":[`+
-		`{"key":"a","type":"a/b","metadata":{"m":1},"tags":["t"],"etag":"\"1\"","epoch":101,"age":61,"ttl":0,"staleFor":59,"stale":true,"value":"AGJ5dGVz"},`+
+		`{"key":"a","type":"a/b","metadata":{"m":1},"tags":["t"],"etag":"\"1\"","epoch":"101","age":61,"ttl":0,"staleFor":59,"stale":true,"value":"AGJ5dGVz"},`+
 		`null,`+
-		`{"key":"ü","type":"","metadata":null,"tags":[],"etag":"\"2\"","epoch":102,"age":61,"stale":false,"value":""}]}`+"\n",
+		`{"key":"ü","type":"","metadata":null,"tags":[],"etag":"\"2\"","epoch":"102","age":61,"stale":false,"value":""}]}`+"\n",
 		"POST", "/v1/kv", `{"get": ["a", "none", "\u00fc"]}`)
 	if resp.Header.Get("Weir-Epoch") != "99" {
 		t.Errorf("%v", resp.Header)

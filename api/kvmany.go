@@ -122,7 +122,7 @@ type gotten struct {
 	Metadata json.RawMessage `json:"metadata"` // null without
 	Tags     []string        `json:"tags"`
 	ETag     string          `json:"etag"`
-	Epoch    uint64          `json:"epoch"`
+	Epoch    uint64          `json:"epoch,string"` // beyond what numbers of JavaScript hold
 	Age      float64         `json:"age"`
 	TTL      *float64        `json:"ttl,omitempty"`      // absent: for ever
 	StaleFor *float64        `json:"staleFor,omitempty"` // as weir-stale
