@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"weir/api/peer"
@@ -24,17 +25,23 @@ type Changes struct {
 	opts    ChangesOptions
 	streams streams
 	slots   chan struct{} // one element per stream
+	makers  chan struct{} // one for each batch that is being made: a long one takes memory
+	room    *peer.Room    // for batches on their way
 }
 
-// maxChanges is how many programs may follow one node.
-const maxChanges = 256
+// maxChanges is how many programs may follow one node, and maxMakers how many of them may be
+// made a batch at once.
+const (
+	maxChanges = 256
+	maxMakers  = 2
+)
 
 // NewChanges returns streams of changes. Close ends them.
 func NewChanges(opts ChangesOptions) *Changes {
 	if opts.Sees == nil {
 		opts.Sees = func(context.Context) bool { return true }
 	}
-	c := &Changes{opts: opts, slots: make(chan struct{}, maxChanges)}
+	c := &Changes{opts: opts, slots: make(chan struct{}, maxChanges), makers: make(chan struct{}, maxMakers), room: peer.NewRoom(2 * peer.MaxBatch)}
 	c.streams.begin()
 	return c
 }
@@ -61,7 +68,7 @@ func (c *Changes) follow(w http.ResponseWriter, r *http.Request) error {
 		return badRequest("log and after are no place in the purge log.", "Send those of the last batch: ?log=HEX&after=EPOCH, or neither to begin.")
 	}
 	log := c.opts.Purges()
-	if log == nil {
+	if log == nil || log.ID() == (shield.LogID{}) { // or what it follows is not known yet
 		return noValues
 	}
 	select {
@@ -104,19 +111,43 @@ type changesStream struct {
 // run ends when the program leaves, or does not take what it is sent, or the node stops.
 func (s *changesStream) run(ctx context.Context, at peerPlace) error {
 	for ctx.Err() == nil {
-		sees := s.changes.opts.Sees(ctx) // first: what this node knew by then is in the batch
-		b := s.log.Since(at.id, at.after)
-		if moved := b.Reset || b.Epoch != at.after; moved || sees {
-			if err := s.send(ctx, peer.AppendFrame(nil, b.Encode())); err != nil {
-				return nil // whoever does not read is not told
-			}
-			at = peerPlace{b.Log, b.Epoch}
+		next, err := s.tell(ctx, at)
+		if err != nil {
+			return nil // whoever does not read is not told
 		}
+		at = next
 		waiting, done := context.WithTimeout(ctx, peer.BeatEvery)
 		_ = s.log.Await(waiting, at.after) // or the time for a heartbeat has come
 		done()
 	}
 	return nil
+}
+
+// tell sends what one who is at a place lacks, or a heartbeat, and returns where it is then.
+// There are few long batches at a time, whoever is slow to take one.
+func (s *changesStream) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
+	sees := s.changes.opts.Sees(ctx) // first: what this node knew by then is in the batch
+	select {
+	case s.changes.makers <- struct{}{}:
+	case <-ctx.Done():
+		return at, context.Cause(ctx)
+	}
+	made := sync.OnceFunc(func() { <-s.changes.makers })
+	defer made()
+	b := s.log.Since(at.id, at.after)
+	if !b.Reset && b.Epoch == at.after && !sees {
+		return at, nil
+	}
+	frame := peer.AppendFrame(nil, b.Encode())
+	waiting, done := context.WithTimeout(ctx, streamSilence)
+	defer done()
+	leave, err := s.changes.room.Take(waiting, int64(len(frame)))
+	if err != nil {
+		return at, err
+	}
+	defer leave()
+	made()
+	return peerPlace{b.Log, b.Epoch}, s.send(ctx, frame)
 }
 
 func (s *changesStream) send(ctx context.Context, p []byte) error {

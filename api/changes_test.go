@@ -205,8 +205,10 @@ func TestChangesAreBounded(t *testing.T) {
 
 // While a node starts there is nothing to follow.
 func TestChangesOfANodeThatStarts(t *testing.T) {
-	door := api.NewKV(api.KVOptions{Changes: api.NewChanges(api.ChangesOptions{Purges: func() *shield.Purges { return nil }})})
-	if resp := ask(t, door, "GET /v1/changes", "Host: 127.0.0.1"); resp.StatusCode != 503 {
-		t.Errorf("status %d", resp.StatusCode)
+	for _, log := range []*shield.Purges{nil, shield.NewFollower()} {
+		door := api.NewKV(api.KVOptions{Changes: api.NewChanges(api.ChangesOptions{Purges: func() *shield.Purges { return log }})})
+		if resp := ask(t, door, "GET /v1/changes", "Host: 127.0.0.1"); resp.StatusCode != 503 {
+			t.Errorf("status %d", resp.StatusCode)
+		}
 	}
 }

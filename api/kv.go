@@ -49,7 +49,7 @@ type Values struct {
 }
 
 // valuesRoom is what values of more than [peer.SmallValue] may take on their way.
-const valuesRoom = 64 << 20
+const valuesRoom = kv.MaxManyBytes
 
 // NewValues returns the routes of values.
 func NewValues(opts ValuesOptions) *Values {
@@ -135,8 +135,7 @@ func (v *Values) get(w http.ResponseWriter, r *http.Request) error {
 	return pour(w, value.Bytes)
 }
 
-// fetch gets a value, and room for it where it is a large one. Nobody holds a value while it
-// waits for room.
+// fetch gets a value within a bounded time.
 func (v *Values) fetch(ctx context.Context, key string) (value *kv.Value, leave func(), err error) {
 	store, err := v.store()
 	if err != nil {
@@ -144,9 +143,15 @@ func (v *Values) fetch(ctx context.Context, key string) (value *kv.Value, leave 
 	}
 	ctx, cancel := context.WithTimeout(ctx, valueWait)
 	defer cancel()
-	room := int64(0)
+	return getWithin(ctx, v.room, store, key)
+}
+
+// getWithin gets a value, and room for it where it is a large one. Nobody holds a value while
+// it waits for room.
+func getWithin(ctx context.Context, room *peer.Room, store kv.Store, key string) (value *kv.Value, leave func(), err error) {
+	size := int64(0)
 	for {
-		leave, err := v.room.Take(ctx, room)
+		leave, err := room.Take(ctx, size)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -155,11 +160,11 @@ func (v *Values) fetch(ctx context.Context, key string) (value *kv.Value, leave 
 		case err != nil:
 			leave()
 			return nil, nil, err
-		case int64(len(value.Bytes)) <= max(room, peer.SmallValue):
+		case int64(len(value.Bytes)) <= max(size, peer.SmallValue):
 			return value, leave, nil
 		}
 		leave()
-		room = int64(len(value.Bytes))
+		size = int64(len(value.Bytes))
 	}
 }
 

@@ -19,6 +19,7 @@ var valueFaults = []struct {
 		hint: "It was never written, or it has expired, or it was deleted, purged or evicted.",
 	}},
 	{kv.ErrCondition, *conditionFailed},
+	{kv.ErrTooMuch, *tooMuch},
 	{kv.ErrNotNumber, fault{
 		status: 409, code: "not-a-number", message: "What is stored under this key is not a whole number of 64 bits; nothing was changed.",
 		hint: "Count under another key, or PUT a number first.",
@@ -47,7 +48,7 @@ var (
 		hint: "Store it in parts, under several keys.",
 	}
 	tooMuch = &fault{
-		status: 413, code: "too-large", message: fmt.Sprintf("These values have more than %d MiB together.", valuesRoom>>20),
+		status: 413, code: "too-large", message: fmt.Sprintf("These values have more than %d MiB together.", kv.MaxManyBytes>>20),
 		hint: "Ask for fewer at a time.",
 	}
 )

@@ -80,8 +80,8 @@ func (v *Values) fetchMany(ctx context.Context, keys []string) (values []*kv.Val
 			return values, leave, nil
 		}
 		leave()
-		if room = total; room > valuesRoom {
-			return nil, nil, tooMuch
+		if room = total; room > kv.MaxManyBytes {
+			return nil, nil, kv.ErrTooMuch
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"weir/api/peer"
 	"weir/keying"
+	"weir/kv"
 	"weir/policy"
 	"weir/shield"
 )
@@ -31,6 +32,8 @@ type PeerOptions struct {
 	Journal  *Journal         // of the node, for those who follow its requests; nil: none
 	Settling func(t *policy.Table, now time.Time) bool
 	Disabled func() bool // nothing is cached; default never
+
+	Values kv.Store // that edges read and write; nil: none
 
 	// HasParent says that this node asks a shield itself. Then it is none for others.
 	HasParent bool
@@ -49,6 +52,7 @@ type PeerDoor struct {
 	regions regions
 
 	streams streams
+	room    *peer.Room // for values
 }
 
 // NewPeerDoor returns the door that edges come through. Close ends it.
@@ -56,7 +60,7 @@ func NewPeerDoor(opts PeerOptions) *PeerDoor {
 	if opts.PurgeWait <= 0 {
 		opts.PurgeWait = time.Second
 	}
-	d := &PeerDoor{opts: opts, mux: http.NewServeMux()}
+	d := &PeerDoor{opts: opts, mux: http.NewServeMux(), room: peer.NewRoom(peerValuesRoom)}
 	d.door = NewDoor(opts.Tier, opts.Table, DoorOptions{
 		Now: opts.Now, Log: opts.Log, Journal: opts.Journal, Settling: opts.Settling, Disabled: opts.Disabled,
 		DebugAllowed: func(*http.Request) bool { return false }, // the edge decides, and says so
@@ -69,6 +73,9 @@ func NewPeerDoor(opts PeerOptions) *PeerDoor {
 	d.mux.HandleFunc("POST "+peer.PathCatchUp, d.catchUp)
 	d.mux.HandleFunc("POST "+peer.PathPurge, d.purge)
 	d.mux.HandleFunc("POST "+peer.PathOwed, d.owed)
+	if opts.Values != nil {
+		d.mux.HandleFunc("POST "+peer.PathKV, d.values)
+	}
 	return d
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"weir/api"
 	"weir/api/peer"
+	"weir/kv"
 	"weir/policy"
 	"weir/shield"
 )
@@ -52,6 +53,7 @@ type pairOptions struct {
 	region             string
 	wrap               func(net.Listener) net.Listener
 	maxBlind           time.Duration
+	values             kv.Store // of the shield
 }
 
 func newPair(t *testing.T, o pairOptions, origin http.HandlerFunc) *pair {
@@ -84,7 +86,7 @@ func (p *pair) startShield(o pairOptions, addr string) {
 	p.shield = shield.New(nil, p.log, shield.Options{Now: clock})
 	p.shield.SetTable(p.table)
 	p.peers = api.NewPeerDoor(api.PeerOptions{
-		Tier: p.shield, Table: p.tableNow, Purges: p.log, Now: clock, PurgeWait: o.purgeWait,
+		Tier: p.shield, Table: p.tableNow, Purges: p.log, Now: clock, PurgeWait: o.purgeWait, Values: o.values,
 		Purge: func(_ context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
 			return p.shield.Purge(p.table, order)
 		},

@@ -72,11 +72,17 @@ func (k *Keeper) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
 	if err := CheckKeys(keys); err != nil {
 		return nil, err
 	}
-	values := make([]*Value, len(keys))
+	values, total := make([]*Value, len(keys)), 0
 	for i, key := range keys {
 		v, err := k.Get(ctx, key)
-		if err != nil && !errors.Is(err, ErrMissing) {
+		switch {
+		case errors.Is(err, ErrMissing):
+			continue
+		case err != nil:
 			return nil, err
+		}
+		if total += len(v.Bytes); total > MaxManyBytes {
+			return nil, ErrTooMuch
 		}
 		values[i] = v
 	}

@@ -17,6 +17,8 @@ const (
 	MaxTag      = 256 // bytes
 	MaxMany     = 1000
 	MaxLifetime = 100 * 365 * 24 * time.Hour // fresh and stale together
+
+	MaxManyBytes = 64 << 20 // of the values in one answer of GetMany
 )
 
 // What can go wrong with a request. Nothing has changed then, unless it is said otherwise.
@@ -27,7 +29,8 @@ var (
 	ErrCondition   = errors.New("kv: the condition does not hold")
 	ErrNotNumber   = errors.New("kv: the value is not a whole number")
 	ErrOverflow    = errors.New("kv: the number would leave the range of 64 bits")
-	ErrUnavailable = errors.New("kv: the shield cannot be reached") // a write may have happened, or may not
+	ErrTooMuch     = errors.New("kv: the values are too large together") // ask for fewer at a time
+	ErrUnavailable = errors.New("kv: the shield cannot be reached")      // a write may have happened, or may not
 )
 
 // A Value is what is kept under a key. Nobody changes its bytes.
@@ -84,7 +87,8 @@ type Store interface {
 	// Get returns what is under key, fresh or stale, or ErrMissing.
 	Get(ctx context.Context, key string) (*Value, error)
 
-	// GetMany returns what is under each of at most MaxMany keys, nil for what is missing.
+	// GetMany returns what is under each of at most MaxMany keys, nil for what is missing, or
+	// ErrTooMuch when it would be more than MaxManyBytes.
 	GetMany(ctx context.Context, keys []string) ([]*Value, error)
 
 	// Set keeps a value in the place of what is there, and returns its version. Nobody

@@ -39,8 +39,11 @@ func (q *recent) add(first uint64, rules []Rule, limit int) {
 
 // follow takes what a batch brings to one who has come to an epoch before.
 func (q *recent) follow(current uint64, b Batch, limit int) {
-	if b.Reset || len(b.Rules) > limit {
+	switch {
+	case b.Reset, b.Epoch > current && len(b.Rules) > limit:
 		q.from, q.rules = b.Epoch, nil
+		return
+	case b.Epoch <= current:
 		return
 	}
 	known := len(q.rules)

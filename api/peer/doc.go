@@ -9,6 +9,7 @@
 //	POST /v1/peer/catchup  the purges after an epoch, in one batch
 //	POST /v1/peer/purge    a shield.PurgeOrder; the answer is a shield.PurgeReport, both JSON
 //	POST /v1/peer/owed     rules that an edge put into force by itself
+//	POST /v1/peer/kv       a KVAsk and the bytes of a value; the answer is a KVReply and those of values
 //
 // What must always hold:
 //   - Whoever does not know the secret gets no further than the TLS handshake. Both sides
@@ -21,6 +22,8 @@
 //     it ended if that is of the very same version.
 //   - A request that may have been acted on is not sent again unless its method is
 //     idempotent; one whose body was read is never sent again.
+//   - A write of a value is sent once, unless nothing of it can have come to the shield. Who asked is
+//     told when nobody knows whether it has happened.
 //   - Times are those of the clock of whoever reads them. They are moved by the difference
 //     between the edge's clock when it asked and the shield's when the question came, so
 //     that an answer may count as older than it is, by the way there, and never as younger.

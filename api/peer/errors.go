@@ -21,6 +21,9 @@ var (
 	ErrRefused = errors.New("peer: the shield refused the request")
 )
 
+// errStopping means that the shield is being stopped, and that nothing came of the request.
+var errStopping = errors.New("it is being stopped")
+
 // codes are the errors that travel, by what they are called on the way. The names are
 // those of the error map where it knows them.
 var codes = []struct {
@@ -60,7 +63,7 @@ func errorOf(status int, body []byte) error {
 	}
 	switch said.Error.Code {
 	case CodeClosing:
-		return fmt.Errorf("%w: it is being stopped", shield.ErrParent)
+		return fmt.Errorf("%w: %w", shield.ErrParent, errStopping)
 	case CodeNotShield:
 		return fmt.Errorf("%w: %w", shield.ErrParent, ErrNotShield)
 	}
