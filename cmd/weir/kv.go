@@ -29,21 +29,13 @@ func (kvCommands) Help() string {
 of it. --admin may also name the listener for values (--kv-listen), with its token.`
 }
 
+// orMissing are the exit statuses of commands that want a value to be there.
+const orMissing = "0 done; 1 failed, or there is no such value; 2 wrong usage"
+
 // kvKey is the key that a command is about, and whom it asks.
 type kvKey struct {
 	Key string `arg:"" help:"Any text of up to 1024 bytes."`
 	nodeFlags
-}
-
-func (kvKey) manual() manual {
-	return manual{
-		examples: `weir kv set user:42 '{"name": "Ann"}' --type application/json --ttl 3600 --tag users
-weir kv get user:42
-weir kv set logo - < logo.png
-weir kv incr visits:today --ttl 86400
-weir kv has feature:dark-mode && echo on`,
-		exit: "0 done; 1 failed, or there is no such value; 2 wrong usage",
-	}
 }
 
 func (k *kvKey) path() string { return "/v1/kv/" + url.PathEscape(k.Key) }
@@ -63,12 +55,31 @@ func (k *kvKey) fetch(ctx context.Context, con console, method string, into io.W
 
 type kvGetCommand struct{ kvKey }
 
+// Help is the long description in --help.
+func (kvGetCommand) Help() string {
+	return `The value goes to standard output as it is, without a line end. Fresh and stale ones are the same here.`
+}
+
+func (kvGetCommand) manual() manual {
+	return manual{examples: `weir kv get user:42
+weir kv get logo > logo.png`, exit: orMissing}
+}
+
 // Run prints nothing but the value.
 func (c *kvGetCommand) Run(ctx context.Context, con console) error {
 	return c.fetch(ctx, con, http.MethodGet, con.out)
 }
 
 type kvHasCommand struct{ kvKey }
+
+// Help is the long description in --help.
+func (kvHasCommand) Help() string {
+	return `Prints nothing, whether there is a value or not.`
+}
+
+func (kvHasCommand) manual() manual {
+	return manual{examples: `weir kv has feature:dark-mode && echo on`, exit: orMissing}
+}
 
 // Run prints nothing when it can tell.
 func (c *kvHasCommand) Run(ctx context.Context, con console) error {
@@ -81,6 +92,15 @@ func (c *kvHasCommand) Run(ctx context.Context, con console) error {
 }
 
 type kvDeleteCommand struct{ kvKey }
+
+// Help is the long description in --help.
+func (kvDeleteCommand) Help() string {
+	return `The value is gone at this node when the command ends, and everywhere a moment later.`
+}
+
+func (kvDeleteCommand) manual() manual {
+	return manual{examples: `weir kv delete user:42`, exit: orMissing}
+}
 
 // Run deletes what there is.
 func (c *kvDeleteCommand) Run(ctx context.Context, con console) error {
@@ -109,6 +129,16 @@ type kvSetCommand struct {
 	Tag      []string `sep:"none" placeholder:"TAG" help:"A tag that purges it; repeatable."`
 	Metadata string   `placeholder:"JSON" help:"What is to be kept with it."`
 	Type     string   `placeholder:"TYPE" help:"Its media type, such as application/json."`
+}
+
+// Help is the long description in --help.
+func (kvSetCommand) Help() string {
+	return `The value takes the place of what is there, and is durable when the command ends. It has at most 8 MiB.`
+}
+
+func (kvSetCommand) manual() manual {
+	return manual{examples: `weir kv set user:42 '{"name": "Ann"}' --type application/json --ttl 3600 --tag users
+weir kv set logo - < logo.png`, exit: ""}
 }
 
 // Run stores the value.
@@ -152,6 +182,17 @@ type kvIncrCommand struct {
 	kvKey
 	By  int64   `arg:"" optional:"" default:"1" help:"How much; after -- if it is negative: weir kv incr n -- -1."`
 	TTL seconds `name:"ttl" placeholder:"S" help:"Seconds that the number is there, if it begins now."`
+}
+
+// Help is the long description in --help.
+func (kvIncrCommand) Help() string {
+	return `A number that is not there begins at 0. One that is there keeps its lifetime, so that a counter with a ttl is a
+window. Numbers have 64 bits; what would leave them is refused and changes nothing.`
+}
+
+func (kvIncrCommand) manual() manual {
+	return manual{examples: `weir kv incr visits:today --ttl 86400
+weir kv incr stock:42 -- -1`, exit: ""}
 }
 
 // Run prints the number.

@@ -54,14 +54,14 @@ func TestKVCommands(t *testing.T) {
 		{"incr n -- -50", "", exitDone, "-8\n", ""},
 		{"incr n x", "", exitUsage, "", "x"},
 		{"incr window --ttl 0.5", "", exitDone, "1\n", ""},
-		{"incr window --ttl 0", "", exitFailed, "", "ttl is 0"},
+		{"incr window --ttl 0", "", exitUsage, "", "ttl is 0"},
 		{"incr empty", "", exitFailed, "", "not a whole number"},
 		{"set a x --ttl=-1", "", exitUsage, "", "no number of seconds"},
 		{"set a x --ttl 1h", "", exitUsage, "", "no number of seconds"},
-		{"set a x --stale 1", "", exitFailed, "", "Give it a ttl"},
-		{"set a x --metadata {", "", exitFailed, "", "no JSON"},
+		{"set a x --stale 1", "", exitUsage, "", "Give it a ttl"},
+		{"set a x --metadata {", "", exitUsage, "", "no JSON"},
 		{"set a -", strings.Repeat("x", kv.MaxValue+1), exitFailed, "", "more than 8 MiB"},
-		{"set " + strings.Repeat("k", kv.MaxKey+1) + " x", "", exitFailed, "", "1 to 1024 bytes"},
+		{"set " + strings.Repeat("k", kv.MaxKey+1) + " x", "", exitUsage, "", "1 to 1024 bytes"},
 		{"has a", "", exitFailed, "", ""}, // nothing of what was refused was stored
 		{"set a", "", exitUsage, "", "value"},
 	} {
