@@ -3,7 +3,6 @@ package kv
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -75,13 +74,14 @@ func (e *Edge) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
 	if err := e.fetchMany(&r, keys, answers, missing); err != nil {
 		return nil, err
 	}
-	values, now := make([]*Value, len(keys)), e.opts.Now()
+	values, now, total := make([]*Value, len(keys)), e.opts.Now(), 0
 	for i, a := range answers {
-		v, err := e.present(a, now)
-		if err != nil && !errors.Is(err, ErrMissing) {
-			return nil, err
+		if v, err := e.present(a, now); err == nil {
+			values[i], total = v, total+len(v.Bytes)
 		}
-		values[i] = v
+	}
+	if total > MaxManyBytes {
+		return nil, ErrTooMuch
 	}
 	return values, nil
 }

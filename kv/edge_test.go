@@ -396,6 +396,44 @@ func TestGetMany(t *testing.T) {
 	}
 }
 
+// What is too much together is refused wherever it comes from, and who wants one of the keys
+// gets it.
+func TestTooMuchTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		var keys []string
+		for i := range 9 {
+			keys = append(keys, fmt.Sprint("k", i))
+			set(t, p, keys[i], kv.Draft{Bytes: make([]byte, kv.MaxValue)})
+		}
+		e := newStation(p)
+		e.link.gate = make(chan struct{})
+		var readers sync.WaitGroup
+		readers.Go(func() {
+			if _, err := e.GetMany(t.Context(), keys); !errors.Is(err, kv.ErrTooMuch) {
+				t.Errorf("%v", err)
+			}
+		})
+		synctest.Wait()
+		for _, key := range keys {
+			readers.Go(func() {
+				if v, err := e.Get(t.Context(), key); err != nil || len(v.Bytes) != kv.MaxValue {
+					t.Errorf("%s: %v", key, err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(e.link.gate)
+		readers.Wait()
+		if _, err := e.GetMany(t.Context(), keys); !errors.Is(err, kv.ErrTooMuch) {
+			t.Errorf("of what is remembered: %v", err)
+		}
+		if _, err := e.GetMany(t.Context(), keys[1:]); err != nil {
+			t.Errorf("as much as may be: %v", err)
+		}
+	})
+}
+
 // A parent that answers for another number of keys is not believed.
 func TestAParentThatMiscounts(t *testing.T) {
 	p := newPlace(t)

@@ -147,7 +147,7 @@ func (e *Edge) leadMany(ctx context.Context, keys []string, led []*flight) (err 
 	answers := make([]*answer, len(keys))
 	defer func() {
 		failure := err
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrTooMuch) { // no matter of those who wait for one of the keys
 			failure = nil
 		}
 		for i, key := range keys {

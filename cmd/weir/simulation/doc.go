@@ -4,11 +4,16 @@
 // It owns the tests that need more than one node: how fast purges propagate over 28
 // regions, how many requests of a crowd reach the origin, what a purge is worth while
 // nodes are cut off or dead, and a checker that does random operations and knows from a
-// small model what may never be seen. Everything in it is a test.
+// small model what may never be seen; and what becomes of values of programs that are
+// written at one edge and read at others. Everything in it is a test.
 //
 // The checker takes its seed and its length from the environment:
 //
 //	WEIR_SEED=7 WEIR_OPERATIONS=100000 go test -run TestChecker ./cmd/weir/simulation
+//
+// The tests of values have lengths of their own, of each of 100 clients:
+//
+//	WEIR_INCREMENTS=1000 WEIR_WRITES=100 go test -run 'TestACrowdCounts|TestAcknowledged' ./cmd/weir/simulation
 //
 // A violation is printed with the law, and with what happened to the URL before. Build
 // tags break the nodes on purpose, so that the checker is seen to fail: mutant_late_epoch,

@@ -13,6 +13,7 @@ import (
 	"weir/api"
 	"weir/api/peer"
 	"weir/keying"
+	"weir/kv"
 	"weir/l1"
 	"weir/policy"
 	"weir/shield"
@@ -43,9 +44,15 @@ func newHub(w *world, name string) *hub {
 	for _, r := range w.plan.regions {
 		seen = append(seen, r.Name)
 	}
-	h.door = api.NewPeerDoor(api.PeerOptions{
+	options := api.PeerOptions{
 		Tier: h.shield, Table: func() *policy.Table { return w.table }, Purges: h.purges, Purge: h.add, Seen: seen,
-	})
+	}
+	if w.plan.values {
+		if options.Values, err = kv.NewKeeper(w.vault.open(), h.purges, kv.KeeperOptions{}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	h.door = api.NewPeerDoor(options)
 	listener, err := w.net.Host(center).Listen(peerPort)
 	if err != nil {
 		w.t.Fatal(err)
@@ -100,6 +107,7 @@ type edge struct {
 	shield *shield.Shield
 	memory *l1.Tier
 	door   http.Handler
+	values *kv.Edge
 
 	cancel  context.CancelFunc
 	running sync.WaitGroup
@@ -130,10 +138,19 @@ func newEdge(w *world, i int, name string) *edge {
 	}
 	listener.Tier = e.memory
 	e.door = api.NewDoor(e.memory, func() *policy.Table { return w.table }, api.DoorOptions{Region: e.region})
+	e.values = kv.NewEdge(e.client.KV(), e.purges, l1.NewValues(16<<20), kv.EdgeOptions{Sight: e.sight})
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
 	e.running.Go(func() { e.client.Run(ctx) })
 	return e
+}
+
+// sight is what the edge's values may be trusted with.
+func (e *edge) sight(ctx context.Context, now time.Time) (since time.Time) {
+	if sight := e.client.Sight(ctx, now, 0); sight.Blind {
+		since = sight.Since
+	}
+	return since
 }
 
 // memoryListener is the memory tier for a shield that is made first.

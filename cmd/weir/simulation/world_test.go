@@ -30,6 +30,7 @@ type plan struct {
 	sync     time.Duration // about what the disk of the purge log takes
 	maxBlind time.Duration // 0: the default, 5 s
 	faults   bool          // bodies of the origin break off now and then
+	values   bool          // nodes have values of programs
 }
 
 // world is an origin, a shield, edges, the links between them, and a judge. It lives in
@@ -42,6 +43,7 @@ type world struct {
 	net     *simnet.Network
 	origin  *origin
 	journal *journal
+	vault   *vault
 	table   *policy.Table
 	model   *model
 
@@ -79,7 +81,11 @@ func newWorld(t *testing.T, p plan) *world {
 		running: make(map[string][]*inquiry), broken: make(map[string][]broken), asked: make(map[string]int),
 	}
 	random := rand.New(rand.NewPCG(p.seed, 2))
-	w.journal = &journal{random: random, delay: w.syncTime(random), told: w.model.enters}
+	w.journal = &journal{random: rand.New(rand.NewPCG(p.seed, 5)), delay: w.syncTime(random), told: w.model.enters}
+	w.vault = &vault{
+		random: rand.New(rand.NewPCG(p.seed, 6)), delay: w.syncTime(rand.New(rand.NewPCG(p.seed, 7))),
+		durable: make(map[string][]byte),
+	}
 	var err error
 	if w.table, err = policy.Compile("policy.json", fmt.Appendf(nil, tablePolicy, p.maxBlind.Seconds())); err != nil {
 		t.Fatal(err)
@@ -155,6 +161,7 @@ func (w *world) killShield() {
 		return
 	}
 	w.journal.crash()
+	w.vault.crash()
 	w.net.Crash(center)
 	w.net.Revive(center)
 	w.note("", "%s is killed", h.name)
