@@ -47,7 +47,7 @@ type Expected struct {
 	XCacheTier    string                `json:"xCacheTier,omitempty"`
 	CachingStatus rfc9111.CachingStatus `json:"xCachingStatus,omitempty"`
 	CacheStatus   string                `json:"cacheStatus,omitempty"`
-	Forward       rfc9111.Forward       `json:"forward,omitempty"`
+	Forward       rfc9111.Forward       `json:"forward,omitempty"`      // why the origin is asked first
 	OuterForward  rfc9111.Forward       `json:"outerForward,omitempty"` // why memory did not answer
 	Detail        string                `json:"detail,omitempty"`
 	IfOriginFails string                `json:"ifOriginFails,omitempty"` // "stale" or "error"
@@ -276,7 +276,7 @@ func held(all []rfc9111.Standing, usable *bool) *HeldTier {
 		for _, field := range r.Selection.Fields() {
 			o.Vary[field[0]] = field[1]
 		}
-		*usable = *usable || s.Selected && s.OnError && !s.Purged && !s.Unsure && !o.Partial
+		*usable = *usable || s.Selected && s.OnError && !s.Purged && !s.Unsure
 		t.Stored = append(t.Stored, o)
 	}
 	return t
