@@ -208,8 +208,9 @@ type patience struct {
 
 func (o *origin) patience(cancel context.CancelCauseFunc) *patience {
 	limit := o.headerTimeout()
-	err := fmt.Errorf("%w: no response head in %s", ErrOriginTimeout, limit)
-	p := &patience{limit: limit, timer: time.AfterFunc(limit, func() { cancel(err) })}
+	p := &patience{limit: limit, timer: time.AfterFunc(limit, func() {
+		cancel(fmt.Errorf("%w: no response head in %s", ErrOriginTimeout, limit))
+	})}
 	p.timer.Stop()
 	return p
 }

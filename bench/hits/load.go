@@ -28,20 +28,19 @@ var browserFields = []string{
 	"Upgrade-Insecure-Requests: 1",
 }
 
-// script prints what wrk measured as JSON, and asks for a new page once in a hundred times if told to.
+// script prints what wrk measured as JSON, and asks for a new page now and then, or always.
 const script = `
 local n, new = 0, 0
 init = function(args)
-  mix = args[1] == "mix"
+  every = tonumber(args[1])
   seed = args[2] or "0"
   math.randomseed(os.time() + tonumber(tostring({}):match("0x(%x+)"), 16) % 1000003)
   mine = math.random(1, 1000000000)
   plain = wrk.format("GET")
 end
 request = function()
-  if not mix then return plain end
   n = n + 1
-  if n % 100 ~= 0 then return plain end
+  if n % every ~= 0 then return plain end
   new = new + 1
   return wrk.format("GET", wrk.path .. "?new=" .. seed .. "-" .. mine .. "-" .. new)
 end
@@ -68,9 +67,9 @@ type measured struct {
 
 // run loads a server once.
 func (l loader) run(ctx context.Context, s *server, sc scene) (sample, error) {
-	name, text := "plain.lua", plainScript
-	if sc.mix {
-		name, text = "mix.lua", script
+	name, text, every := "plain.lua", plainScript, 0
+	if sc.misses > 0 {
+		name, text, every = "misses.lua", script, 100/sc.misses
 	}
 	file := filepath.Join(l.dir, name)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -81,7 +80,7 @@ func (l loader) run(ctx context.Context, s *server, sc scene) (sample, error) {
 	for _, f := range browserFields {
 		args = append(args, "-H", f)
 	}
-	args = append(args, s.page(sc), "--", map[bool]string{true: "mix", false: "hits"}[sc.mix], strconv.FormatInt(time.Now().UnixNano(), 36))
+	args = append(args, s.page(sc), "--", strconv.Itoa(every), strconv.FormatInt(time.Now().UnixNano(), 36))
 	before := cpuOf(s.pids())
 	out, err := exec.CommandContext(ctx, "wrk", args...).Output()
 	if err != nil {

@@ -9,7 +9,8 @@
 // server's. Each round measures each server once, so that a busy machine is busy for all of them;
 // the figures are medians of the rounds. p50, p99 and p99.9 are in milliseconds and are those of a
 // server that is asked as fast as it can answer. MiB is resident memory after the last round.
-// With -mix one request in a hundred is for a page that was never asked for.
+// With -misses 1 one request in a hundred is for a page that was never asked for, with -misses 100 each, which
+// weir stores in both of its tiers.
 //
 // No server writes an access log. nginx keeps its files on /dev/shm if there is one. The request
 // head has 600 bytes, as a browser's with cookies.
@@ -35,7 +36,7 @@ type options struct {
 	conns   []int
 	rounds  int
 	each    time.Duration
-	mix     bool
+	misses  []int // percent
 	check   bool
 	profile string
 }
@@ -59,38 +60,41 @@ func parse() (o options, err error) {
 	conns := flag.String("conns", "1,64,1000", "how many connections")
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured")
 	flag.DurationVar(&o.each, "for", 3*time.Second, "how long each time")
-	flag.BoolVar(&o.mix, "mix", true, "measure 99 hits to one miss too")
-	flag.BoolVar(&o.check, "check", false, "end with status 1 unless weir's CPU time at 1 KiB and 64 connections is within its bounds")
+	misses := flag.String("misses", "0,1,100", "how many requests, in percent, are misses; with any, the body has 1 KiB and there are 64 connections")
+	flag.BoolVar(&o.check, "check", false, "end with status 1 unless weir's CPU time at 1 KiB and 64 connections is within its bounds, for hits and for misses")
 	flag.StringVar(&o.profile, "weir", "", "a weir binary to measure instead of one that is built")
 	flag.Parse()
 	o.peers = strings.Split(*peers, ",")
-	if o.bodies, err = numbers(*bodies); err == nil {
-		o.conns, err = numbers(*conns)
+	if o.bodies, err = numbers(*bodies, 1, 1024); err != nil {
+		return o, err
 	}
+	if o.conns, err = numbers(*conns, 1, 1<<20); err != nil {
+		return o, err
+	}
+	o.misses, err = numbers(*misses, 0, 100)
 	return o, err
 }
 
-func numbers(list string) (out []int, err error) {
+func numbers(list string, low, high int) (out []int, err error) {
 	for _, field := range strings.Split(list, ",") {
 		n, err := strconv.Atoi(field)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("%q is not a list of numbers", list)
+		if err != nil || n < low || n > high {
+			return nil, fmt.Errorf("%q is not a list of numbers from %d to %d", list, low, high)
 		}
 		out = append(out, n)
 	}
 	return out, nil
 }
 
-// scene is one table: a body, a number of connections, and perhaps misses.
+// scene is one table: a body, a number of connections, and how many requests, in percent, are misses.
 type scene struct {
-	body, conns int
-	mix         bool
+	body, conns, misses int
 }
 
 func (s scene) String() string {
 	name := fmt.Sprintf("%d KiB, %d connections", s.body, s.conns)
-	if s.mix {
-		name += ", 1 % misses"
+	if s.misses > 0 {
+		name += fmt.Sprintf(", %d %% misses", s.misses)
 	}
 	return name
 }
@@ -137,13 +141,16 @@ func run(ctx context.Context, o options) error {
 }
 
 func scenes(o options) (out []scene) {
-	for _, body := range o.bodies {
-		for _, conns := range o.conns {
-			out = append(out, scene{body, conns, false})
+	for _, misses := range o.misses {
+		if misses > 0 {
+			out = append(out, scene{1, 64, misses})
+			continue
 		}
-	}
-	if o.mix {
-		out = append(out, scene{1, 64, true})
+		for _, body := range o.bodies {
+			for _, conns := range o.conns {
+				out = append(out, scene{body, conns, 0})
+			}
+		}
 	}
 	return out
 }
@@ -188,8 +195,11 @@ func measure(ctx context.Context, load loader, servers []*server, from *origin, 
 	return results, nil
 }
 
-// bounds are what weir's CPU time for a hit of 1 KiB over 64 connections may be, as a share of another's.
-var bounds = map[string]float64{"nginx": 0.8, "haproxy": 0.9, "varnish": 0.45}
+// bounds are what weir's CPU time may be, as a share of another's.
+var bounds = map[scene]map[string]float64{
+	{1, 64, 0}:   {"nginx": 0.8, "haproxy": 0.9, "varnish": 0.45},
+	{1, 64, 100}: {"nginx": 2.5},
+}
 
 // show prints a scene's table and says whether a bound is broken.
 func show(sc scene, results []*result) (broken bool) {
@@ -203,13 +213,13 @@ func show(sc scene, results []*result) (broken bool) {
 	for _, r := range results {
 		cpu := r.median(func(s sample) float64 { return s.cpu })
 		note := ""
-		if bound, ok := bounds[r.server.name]; ok && own > 0 && sc == (scene{1, 64, false}) {
+		if bound, ok := bounds[sc][r.server.name]; ok && own > 0 {
 			note = fmt.Sprintf("  bound %.2f", bound)
 			if own/cpu > bound {
 				note, broken = note+" BROKEN", true
 			}
 		}
-		if !sc.mix && r.asked > 0 {
+		if sc.misses == 0 && r.asked > 0 {
 			note += fmt.Sprintf("  %d requests were no hits", r.asked)
 		}
 		fmt.Printf("%-9s %10.0f %8.2f %7.2f %8.3f %8.3f %8.3f %7.1f%s\n", r.server.name,

@@ -62,6 +62,7 @@ type measuredHits struct {
 	P50, P99, P999, Max      float64 // ms
 
 	cpu     time.Duration // of this process
+	gc      time.Duration // of that, by the collector
 	cycles  uint64        // collections
 	paused  time.Duration // by collections, all together
 	longest time.Duration // at least
@@ -151,6 +152,7 @@ func (t *traffic) load(ctx context.Context, wrk *exec.Cmd, tier *l1.Tier, f *fil
 	}
 	after := collected()
 	m.cpu = cpu() - used
+	m.gc = time.Duration((after.cpu - before.cpu) * float64(time.Second))
 	m.cycles, m.heap = after.cycles-before.cycles, after.heap
 	for i, n := range after.pauses.Counts {
 		if n -= before.pauses.Counts[i]; n > 0 {
@@ -188,6 +190,7 @@ func (t *traffic) fill(ctx context.Context, tier *l1.Tier, f *filling) error {
 // collections is what the runtime says of its collector.
 type collections struct {
 	cycles, heap uint64
+	cpu          float64                  // seconds
 	pauses       metrics.Float64Histogram // seconds
 }
 
@@ -196,9 +199,12 @@ func collected() collections {
 		{Name: "/gc/cycles/total:gc-cycles"},
 		{Name: "/memory/classes/heap/objects:bytes"},
 		{Name: "/sched/pauses/total/gc:seconds"},
+		{Name: "/cpu/classes/gc/total:cpu-seconds"},
 	}
 	metrics.Read(s)
-	return collections{s[0].Value.Uint64(), s[1].Value.Uint64(), *s[2].Value.Float64Histogram()}
+	return collections{
+		cycles: s[0].Value.Uint64(), heap: s[1].Value.Uint64(), pauses: *s[2].Value.Float64Histogram(), cpu: s[3].Value.Float64(),
+	}
 }
 
 func cpu() time.Duration {
@@ -210,23 +216,25 @@ func cpu() time.Duration {
 // report is a table of medians, and of sums and extremes of what the collector did.
 func report(gogc []string, results [][]measuredHits) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%-6s %10s %7s %8s %8s %8s %8s %5s %10s %10s %9s\n",
-		"GOGC", "requests/s", "us", "p50", "p99", "p99.9", "max", "GCs", "paused", "longest", "heap MiB")
+	fmt.Fprintf(&b, "%-6s %10s %7s %8s %8s %8s %8s %5s %8s %10s %10s %9s\n",
+		"GOGC", "requests/s", "us", "p50", "p99", "p99.9", "max", "GCs", "GC us", "paused", "longest", "heap MiB")
 	for i, runs := range results {
 		var all measuredHits
 		for _, m := range runs {
 			all.cycles += m.cycles
 			all.paused += m.paused
+			all.gc += m.gc
+			all.Requests += m.Requests
 			all.longest = max(all.longest, m.longest)
 			all.heap = max(all.heap, m.heap)
 			all.Max = max(all.Max, m.Max)
 		}
-		fmt.Fprintf(&b, "%-6s %10.0f %7.2f %8.3f %8.3f %8.3f %8.3f %5d %10s %10s %9d\n", gogc[i],
+		fmt.Fprintf(&b, "%-6s %10.0f %7.2f %8.3f %8.3f %8.3f %8.3f %5d %8.2f %10s %10s %9d\n", gogc[i],
 			median(runs, func(m measuredHits) float64 { return float64(m.Requests) / float64(m.Micros) * 1e6 }),
 			median(runs, func(m measuredHits) float64 { return float64(m.cpu.Microseconds()) / float64(m.Requests) }),
 			median(runs, func(m measuredHits) float64 { return m.P50 }), median(runs, func(m measuredHits) float64 { return m.P99 }),
 			median(runs, func(m measuredHits) float64 { return m.P999 }), all.Max,
-			all.cycles, all.paused.Round(time.Microsecond), all.longest.Round(time.Microsecond), all.heap>>20)
+			all.cycles, float64(all.gc.Microseconds())/float64(all.Requests), all.paused.Round(time.Microsecond), all.longest.Round(time.Microsecond), all.heap>>20)
 	}
 	return b.String()
 }

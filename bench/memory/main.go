@@ -15,8 +15,8 @@
 //
 // With -hits the objects are then asked for at random over 64 connections (by wrk), while others are stored, with
 // each GOGC in turn: "us" is the CPU time of this process for one request, collections and stores included, latencies
-// are in milliseconds and medians of the rounds, but "max" is that of all; "paused" is how long collections have stopped
-// everything. GOGC "off" is without collections, for what of the latencies is theirs.
+// are in milliseconds and medians of the rounds, but "max" is that of all; "GC us" is the
+// part of "us" that collections took, and "paused" how long they have stopped everything. GOGC "off" is without collections, for what of the latencies is theirs.
 //
 // A trace is a file with one key a line, in order of arrival, perhaps with gzip. For
 // three budgets, in percent of what all of it takes, it prints which share of the trace's keys was held at most, the

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,7 +52,7 @@ func (s *service) serveValues() {
 func (c *serveCommand) serve(ctx context.Context, con console) error {
 	s := &service{serveCommand: c, con: con, log: newLogger(con.err, c.LogLevel, c.LogFormat), journal: api.NewJournal(), began: time.Now(), failed: make(chan error, 4)}
 	defer func() { _ = s.log.Sync() }() // a terminal cannot be synced
-	s.limitMemory()
+	defer s.limitMemory()()
 	s.serveValues()
 	defer s.changes.Close()
 	ctx, stop := untilTold(ctx, s.log)
@@ -251,28 +249,4 @@ func (s *service) drain(servers []*http.Server, n *node) error {
 	}
 	s.log.Info("ended")
 	return nil
-}
-
-// gcPercent is how much garbage the collector lets pile up, in percent of what is
-// alive. What a cache keeps alive is mostly bodies, which cost nothing to mark, so
-// collecting three times as often as Go does by default is cheap and saves memory: 40
-// instead of 82 MiB above idle for a 1 GiB body on its way to eleven clients.
-const gcPercent = 33
-
-// limitMemory tunes the collector, unless GOGC or GOMEMLIMIT say otherwise. In a
-// container with a memory limit the process stays below it: the collector then
-// works harder instead of the process being killed.
-func (s *service) limitMemory() {
-	if s.con.env("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	limit := containerMemory(os.DirFS("/"))
-	if limit == 0 || s.con.env("GOMEMLIMIT") != "" {
-		return
-	}
-	debug.SetMemoryLimit(limit / 10 * 9)
-	if s.Role != roleShield && int64(s.L1Size) > limit/2 {
-		s.log.Warn("the memory tier may take more than half of the container's memory",
-			zap.Stringer("l1-size", s.L1Size), zap.Stringer("container", size(limit)))
-	}
 }

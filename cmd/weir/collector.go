@@ -1,0 +1,76 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+)
+
+// How much garbage the collector lets pile up: gcPercent of what is alive, but gcRoom at least, in bytes.
+//
+// What a cache keeps alive is mostly bodies, which cost nothing to mark, so collecting three times as
+// often as Go does by default is cheap and saves memory: 40 instead of 82 MiB above idle for a 1 GiB body
+// on its way to eleven clients. While little is alive a third of it is nothing, and every few hundred
+// misses were followed by a collection: a miss took 370 to 420 us of CPU time, 310 to 370 with the room.
+//
+// With 1,000,000 objects in memory (bench/memory -hits) there was a collection in 10 s at 33, none at 100, for 100 MiB
+// of garbage a second. It stopped everything for 0.2 ms at most. Hits make no garbage, or little, so 33 stays: at 100
+// the process would be twice as large as its memory tier.
+const (
+	gcPercent = 33
+	gcRoom    = 32 << 20
+)
+
+// percentFor is the GOGC for so many bytes that are alive.
+func percentFor(live uint64) int {
+	return int(max(gcPercent, min(10*gcPercent, gcRoom*100/max(live, 1))))
+}
+
+// limitMemory tunes the collector until stop is called, unless GOGC or GOMEMLIMIT say otherwise. In a
+// container with a memory limit the process stays below it: the collector then
+// works harder instead of the process being killed.
+func (s *service) limitMemory() (stop func()) {
+	c := &collector{tell: func(percent int) { debug.SetGCPercent(percent) }}
+	stop = func() { c.stopped.Store(true) }
+	if s.con.env("GOGC") == "" {
+		c.tune()
+	}
+	limit := containerMemory(os.DirFS("/"))
+	if limit == 0 || s.con.env("GOMEMLIMIT") != "" {
+		return stop
+	}
+	debug.SetMemoryLimit(limit / 10 * 9)
+	if s.Role != roleShield && int64(s.L1Size) > limit/2 {
+		s.log.Warn("the memory tier may take more than half of the container's memory",
+			zap.Stringer("l1-size", s.L1Size), zap.Stringer("container", size(limit)))
+	}
+	return stop
+}
+
+// collector tells the garbage collector, after each of its cycles, when the next one is due.
+type collector struct {
+	tell    func(percent int)
+	told    atomic.Int64
+	stopped atomic.Bool
+}
+
+// tune is called once, and then by the runtime.
+func (c *collector) tune() {
+	if c.stopped.Load() {
+		return
+	}
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	percent := percentFor(live[0].Value.Uint64())
+	told := int(c.told.Load())
+	if change := percent - told; 8*max(change, -change) > told { // to tell it stops everything for a moment
+		c.told.Store(int64(percent))
+		c.tell(percent)
+	}
+	cycle := new([64]byte) // is gone after the next one
+	runtime.AddCleanup(cycle, (*collector).tune, c)
+}

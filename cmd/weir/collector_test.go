@@ -1,0 +1,45 @@
+package main
+
+import (
+	"runtime"
+	"testing"
+)
+
+func TestPercentFor(t *testing.T) {
+	for _, c := range []struct {
+		live uint64
+		want int
+	}{
+		{0, 330}, {4 << 20, 330}, {16 << 20, 200}, {32 << 20, 100}, {64 << 20, 50}, {97 << 20, 33}, {100 << 30, 33},
+	} {
+		if got := percentFor(c.live); got != c.want {
+			t.Errorf("GOGC is %d with %d MiB alive, want %d", got, c.live>>20, c.want)
+		}
+	}
+}
+
+// The collector is told again after a cycle that has found much more alive.
+func TestCollectorIsTold(t *testing.T) {
+	told := make(chan int, 100)
+	c := &collector{tell: func(percent int) { told <- percent }}
+	defer c.stopped.Store(true)
+	runtime.GC() // what other tests had alive is not alive any more
+	c.tune()
+	little, held := <-told, make([]byte, 256<<20)
+	for much := little; much >= little; {
+		runtime.GC()
+		select {
+		case much = <-told:
+		default: // the runtime calls when it has the time
+		}
+	}
+	runtime.KeepAlive(held)
+	if little <= gcPercent {
+		t.Errorf("GOGC is %d with little alive", little)
+	}
+	c.stopped.Store(true)
+	c.tune()
+	if len(told) != 0 {
+		t.Errorf("told %d when it was over", <-told)
+	}
+}
