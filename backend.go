@@ -78,7 +78,7 @@ func openFolder(o Options) (_ backend, err error) {
 	if err != nil {
 		return backend{}, fmt.Errorf("weir: the purge log in %s: %w", o.Folder, err)
 	}
-	b, err := keep(o, values, purges)
+	b, err := keep(o, tiers.Values{Values: values}, purges)
 	b.close = close
 	return b, err
 }

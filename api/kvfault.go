@@ -32,6 +32,10 @@ var valueFaults = []struct {
 		status: 503, code: "shield-unreachable", message: "The shield, which keeps all values, does not answer.",
 		hint: "Ask again. A write may have happened or may not: read before you write again.", retry: 1,
 	}},
+	{kv.ErrDisk, fault{
+		status: 503, code: "disk-failed", message: "The disk of the shield did not do its part.",
+		hint: "The shield's log says why; is it full? A write may have happened or may not: read before you write again.", retry: 1,
+	}},
 	{peer.ErrCrowded, fault{
 		status: 503, code: "overloaded", message: "Too many large values are on their way; nothing was done.",
 		hint: "Ask again after the time in Retry-After.", retry: 1,

@@ -49,7 +49,7 @@ func (k *Keeper) Get(ctx context.Context, key string) (*Value, error) {
 	epoch := k.log.Current() // before the disk is read: a write from here on counts as later
 	src, err := k.disk.Read(key)
 	if err != nil {
-		return nil, fmt.Errorf("kv: read %.80q: %w", key, err)
+		return nil, fmt.Errorf("%w: read %.80q: %w", ErrDisk, key, err)
 	}
 	now := k.now()
 	r, err := k.present(key, src, now)
@@ -193,8 +193,11 @@ func (k *Keeper) update(ctx context.Context, key string, change func(old []byte,
 	switch {
 	case refused != nil && !begun:
 		return refused
+	case errors.Is(err, ErrInvalid):
+		return err
 	case refused == nil && err != nil:
-		return fmt.Errorf("kv: write %.80q: %w", key, err)
+		_, _ = k.log.Wrote(key) // whether it happened is not known: nobody goes on with what was there
+		return fmt.Errorf("%w: write %.80q: %w", ErrDisk, key, err)
 	}
 	if _, err := k.log.Wrote(key); err != nil {
 		return fmt.Errorf("kv: tell the log that %.80q was written: %w", key, err)

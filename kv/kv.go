@@ -31,6 +31,7 @@ var (
 	ErrOverflow    = errors.New("kv: the number would leave the range of 64 bits")
 	ErrTooMuch     = errors.New("kv: the values are too large together") // ask for fewer at a time
 	ErrUnavailable = errors.New("kv: the shield cannot be reached")      // a write may have happened, or may not
+	ErrDisk        = errors.New("kv: the disk fails")                    // the same
 )
 
 // A Value is what is kept under a key. Nobody changes its bytes.

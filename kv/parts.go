@@ -16,7 +16,8 @@ type Disk interface {
 	// returns, and a number that no other call has ever got, never 0; not concurrently with
 	// others for the key, and once, though perhaps with what will not become durable. It
 	// returns the record to keep, nil for none, and until when it is worth its room; zero:
-	// always. With an error nothing changes, and Update returns that error.
+	// always. With an error of change nothing changes, and Update returns that error; nor with
+	// one that wraps ErrInvalid, for a record that is too large. Of another it is not known.
 	Update(key string, change func(old []byte, number uint64) (record []byte, until time.Time, err error)) error
 }
 

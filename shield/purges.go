@@ -304,8 +304,11 @@ func (p *Purges) persist(first uint64, rules []Rule) error {
 	if err := p.append(first, rules); err != nil {
 		return err
 	}
-	if p.logged.Add(int64(len(rules))) >= int64(2*p.Len()+logSlack) && p.rewrite() != nil {
-		p.logged.Add(-logSlack) // it is only longer than it need be: later is soon enough
+	if p.logged.Add(int64(len(rules))) >= int64(2*p.Len()+logSlack) && p.rewriting.TryLock() { // one is enough
+		defer p.rewriting.Unlock()
+		if p.rewriteLocked() != nil {
+			p.logged.Add(-logSlack) // it is only longer than it need be: later is soon enough
+		}
 	}
 	return nil
 }
@@ -328,6 +331,10 @@ func (p *Purges) append(first uint64, rules []Rule) error {
 func (p *Purges) rewrite() error {
 	p.rewriting.Lock()
 	defer p.rewriting.Unlock()
+	return p.rewriteLocked()
+}
+
+func (p *Purges) rewriteLocked() error {
 	kept := int64(0)
 	err := p.log.Rewrite(func(yield func(uint64, []byte) bool) {
 		kept = 1

@@ -3,9 +3,12 @@ package shield_test
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/keying"
@@ -307,4 +310,47 @@ func BenchmarkOutdated(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Of many who write while the log has become too long one writes it anew. The others go on.
+func TestOneCompactsTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowRewrites{}
+		p := leaderOf(t, log)
+		keys := make([]string, 1<<14)
+		for i := range keys {
+			keys[i] = "k"
+		}
+		log.wait = time.Second
+		var writing sync.WaitGroup
+		for range 12 {
+			writing.Go(func() { wrote(t, p, keys...) })
+		}
+		writing.Wait()
+		if log.rewrites == 0 || log.rewrites > 2 {
+			t.Errorf("the log was written anew %d times", log.rewrites)
+		}
+		if restarted := leaderOf(t, log); restarted.Current() != p.Current() || !restarted.Outdated("k", nil, p.Current()-1) {
+			t.Error("a write is forgotten")
+		}
+	})
+}
+
+// slowRewrites is a log of which Rewrite takes its time.
+type slowRewrites struct {
+	memoryLog
+	wait     time.Duration
+	rewrites int // guarded by mu
+}
+
+func (l *slowRewrites) Rewrite(rules iter.Seq2[uint64, []byte]) error {
+	time.Sleep(l.wait)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rewrites++
+	l.epochs, l.rules = nil, nil
+	for epoch, rule := range rules {
+		l.epochs, l.rules = append(l.epochs, epoch), append(l.rules, rule)
+	}
+	return nil
 }

@@ -95,7 +95,7 @@ func raw(s string) json.RawMessage {
 }
 
 // verdicts are how a call ends, by the numbers that stand for them. They are only added to.
-var verdicts = []error{nil, kv.ErrMissing, kv.ErrKey, kv.ErrInvalid, kv.ErrCondition, kv.ErrNotNumber, kv.ErrOverflow}
+var verdicts = []error{nil, kv.ErrMissing, kv.ErrKey, kv.ErrInvalid, kv.ErrCondition, kv.ErrNotNumber, kv.ErrOverflow, kv.ErrDisk}
 
 // A KVReply is how a call of a kv.Store has ended, as far as one of package kv's errors tells.
 type KVReply struct {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"weir/api/metrics"
+	"weir/internal/tiers"
 	"weir/kv"
 	"weir/l1"
 	"weir/l2"
@@ -34,7 +35,7 @@ func (n *node) openValues(report func(error)) {
 		return
 	}
 	v := &nodeValues{disk: disk}
-	if v.keeper, err = kv.NewKeeper(disk, n.purges, kv.KeeperOptions{Now: n.now}); err != nil {
+	if v.keeper, err = kv.NewKeeper(tiers.Values{Values: disk}, n.purges, kv.KeeperOptions{Now: n.now}); err != nil {
 		_ = disk.Close() // nothing was written
 		report(fmt.Errorf("no values are served: %w", err))
 		return
