@@ -1,13 +1,16 @@
 // Stale-while-revalidate: who asks for a key while it is fetched waits for the same fetch.
 
-import { CacheError } from "./node.js";
+import { CacheError, pause } from "./node.js";
+
+/** How many failed refreshes are remembered. */
+const maxFailed = 10_000;
 
 /**
  * The fetches in progress, by key. `values` looks up, stores and reports:
  *
  *   find(key)                  {text, stale, epoch}; text is undefined where nothing is stored, epoch
  *                              where it is not known; never rejects
- *   store(key, text, options)  resolves with whether nothing has outdated text meanwhile; never rejects
+ *   store(key, text, options)  resolves with whether nothing has outdated text meanwhile; rejects if it cannot be stored
  *   report(error, key)         is told of what no caller sees
  */
 export class Flights {
@@ -15,6 +18,7 @@ export class Flights {
   #patience;
   #flying = new Map(); // key -> flight
   #refreshing = new Map(); // key -> token of the one refresh
+  #failed = new Map(); // key -> when its refresh may be tried again, in that order
   #background = new Set(); // promises that nobody awaits but close
 
   constructor(values, patience) {
@@ -24,19 +28,22 @@ export class Flights {
 
   /** The JSON under key, from the node or from fetcher. */
   async get(key, fetcher, options) {
+    let again = false;
     for (;;) {
       const flight = this.#flying.get(key);
       if (!flight) return this.#start(key, fetcher, options).text;
       // What comes late into a flight gets its value only if that is not from before a purge.
+      // The next flight began after this call, and so did whatever outdates it.
       const text = await flight.text;
-      if (!(await flight.outdated)) return text;
+      if (again || !(await flight.outdated)) return text;
+      again = true;
       if (this.#flying.get(key) === flight) this.#flying.delete(key);
     }
   }
 
   /** Lets nobody join what is being fetched for key, or for any key: it may be older than what is there now. */
   forget(key) {
-    for (const table of [this.#flying, this.#refreshing]) {
+    for (const table of [this.#flying, this.#refreshing, this.#failed]) {
       if (key === undefined) table.clear();
       else table.delete(key);
     }
@@ -70,7 +77,11 @@ export class Flights {
       return found.text;
     }
     const text = await this.#fetch(key, fetcher);
-    this.#later(this.#store(key, text, options, found.epoch).then((kept) => landed(!kept)));
+    const unstored = (error) => {
+      this.#values.report(error, key);
+      return true;
+    };
+    this.#later(this.#store(key, text, options, found.epoch).catch(unstored).then((kept) => landed(!kept)));
     return text;
   }
 
@@ -79,21 +90,32 @@ export class Flights {
     return this.#values.store(key, text, { ...options, epoch });
   }
 
-  /** Fetches in the background what was stale at epoch, once at a time. */
+  /** Fetches in the background what was stale at epoch, once at a time, and not right after a failure. */
   #refresh(key, fetcher, options, epoch) {
-    if (this.#refreshing.has(key)) return;
+    if (this.#refreshing.has(key) || performance.now() < this.#failed.get(key)) return;
     const token = {};
     this.#refreshing.set(key, token);
     const refresh = async () => {
       try {
         await this.#store(key, await this.#fetch(key, fetcher), options, epoch);
       } catch (error) {
+        if (this.#refreshing.get(key) === token) this.#fail(key);
         this.#values.report(error, key);
       } finally {
         if (this.#refreshing.get(key) === token) this.#refreshing.delete(key);
       }
     };
     this.#later(refresh());
+  }
+
+  #fail(key) {
+    const now = performance.now();
+    this.#failed.delete(key); // it goes to the end
+    this.#failed.set(key, now + pause);
+    for (const [first, until] of this.#failed) {
+      if (now < until && this.#failed.size <= maxFailed) return;
+      this.#failed.delete(first);
+    }
   }
 
   #later(work) {

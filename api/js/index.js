@@ -121,15 +121,17 @@ class Cache {
   }
 
   async #find(key) {
+    let epoch;
     try {
+      this.#node.throwIfLost();
       const answer = await this.#node.ask("GET", pathOf(key), { expected: [200, 404] });
-      const epoch = answer.headers.get("weir-epoch") ?? undefined;
+      epoch = answer.headers.get("weir-epoch") ?? undefined;
       if (missing(answer)) return { epoch };
       valueOf(key, answer.text);
       return { text: answer.text, stale: answer.headers.get("x-cache") === "stale", epoch };
     } catch (error) {
       this.#report(error, key);
-      return {};
+      return { epoch }; // what is not JSON is replaced
     }
   }
 
@@ -139,7 +141,7 @@ class Cache {
       await this.#node.ask("PUT", pathOf(key) + queryOf(options), { headers, body: sendable(text), expected: [204] });
     } catch (error) {
       if (error.code === "condition-failed") return false; // purged or written since
-      this.#report(error, key);
+      throw error;
     }
     return true;
   }

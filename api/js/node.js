@@ -14,6 +14,9 @@ export class CacheError extends Error {
 /** How many requests, and so connections, a node gets at a time. The others wait for their turn. */
 const maxRequests = 100;
 
+/** For how long what has just failed is left alone, in milliseconds. */
+export const pause = 1000;
+
 /** One node, or a balancer before several. */
 export class Node {
   #running = 0;
@@ -21,6 +24,7 @@ export class Node {
   #base;
   #authorization;
   #timeout;
+  #lost; // {error, until} since a request had no answer, and until one has
 
   constructor({ url, token, timeout = 2000 }) {
     this.#base = baseOf(url);
@@ -39,7 +43,7 @@ export class Node {
   async ask(method, path, { headers = {}, body, signal, expected = [200] } = {}) {
     signal?.throwIfAborted();
     const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(late(this.#base, this.#timeout)), this.#timeout);
+    const timer = setTimeout(() => stop.abort(this.#lose(late(this.#base, this.#timeout))), this.#timeout);
     const leave = () => stop.abort(signal.reason);
     signal?.addEventListener("abort", leave, { once: true });
     let entered = false;
@@ -54,16 +58,29 @@ export class Node {
         signal: stop.signal,
       });
       const text = await answer.text();
+      this.#lost = undefined;
       if (!expected.includes(answer.status)) throw refusal(this.#base + path, answer.status, text);
       return { status: answer.status, headers: answer.headers, text };
     } catch (error) {
       if (stop.signal.aborted) throw stop.signal.reason;
-      throw error instanceof CacheError ? error : unreachable(this.#base, error);
+      throw error instanceof CacheError ? error : this.#lose(unreachable(this.#base, error));
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener("abort", leave);
       if (entered) this.#leave();
     }
+  }
+
+  /** Throws what went wrong where the node has just not answered. Of those who ask after a pause, one may try for all. */
+  throwIfLost() {
+    if (!this.#lost) return;
+    if (performance.now() < this.#lost.until) throw this.#lost.error;
+    this.#lose(this.#lost.error);
+  }
+
+  #lose(error) {
+    this.#lost = { error, until: performance.now() + pause };
+    return error;
   }
 
   #enter(signal) {

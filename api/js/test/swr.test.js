@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { cacheOf, gate, node, until } from "./world.js";
+import { cacheOf, clock, gate, node, pretend, until } from "./world.js";
 
 /** A fetcher that counts, and brings values in turn; the last one again and again. */
 function fetcher(...values) {
@@ -79,7 +79,8 @@ test("stale is returned at once and refreshed once, in the background", async ()
   assert.equal(calls, 1);
 });
 
-test("a fetcher that throws harms nobody else, and nothing is stored", async () => {
+test("a fetcher that throws harms nobody else, and nothing is stored", async (t) => {
+  const pass = clock(t);
   const cache = cacheOf(node);
   const broken = new Error("no database");
   const fetch = fetcher(broken, "back");
@@ -94,6 +95,10 @@ test("a fetcher that throws harms nobody else, and nothing is stored", async () 
   assert.equal(await cache.swr("kept", fetcher(broken)), "old");
   await cache.close();
   assert.deepEqual(cache.reported.map(({ key, error }) => [key, error]), [["kept", broken]]);
+  assert.equal(await cache.swr("kept", () => assert.fail("too soon")), "old");
+  await cache.close();
+  assert.equal(cache.reported.length, 1);
+  pass(1000);
   assert.equal(await cache.swr("kept", fetcher("new")), "old", "stale is there until a refresh succeeds");
   await cache.close();
   assert.equal(await cache.get("kept"), "new");
@@ -131,6 +136,18 @@ test("what a purge overtakes is not stored, and nobody who comes later gets it",
     assert.equal(await cache.get(key), later, key);
     assert.deepEqual(cache.reported, []);
   }
+});
+
+test("what is outdated again and again is fetched twice, not by each in turn", async (t) => {
+  const node = await pretend(t, ({ method }, answer) => {
+    const [status, code] = method === "GET" ? [404, "missing"] : [412, "condition-failed"];
+    answer.writeHead(status, { "weir-epoch": "7" }).end(JSON.stringify({ error: { code, message: "No." } }));
+  });
+  const cache = cacheOf(node);
+  let calls = 0;
+  const values = await Promise.all(Array.from({ length: 50 }, () => cache.swr("busy", () => ++calls)));
+  assert.deepEqual(values, [1, ...Array(49).fill(2)]);
+  assert.deepEqual(cache.reported, []);
 });
 
 test("who leaves takes nobody along", async () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { CacheError, createCache } from "../index.js";
-import { cacheOf, pretend } from "./world.js";
+import { cacheOf, clock, pretend } from "./world.js";
 
 /** What every operation but swr does at a node that is in trouble. */
 async function allReject(cache, want) {
@@ -39,6 +39,43 @@ test("a node that hangs is given up", async (t) => {
   await assert.rejects(asked, /enough/);
 });
 
+test("swr does not wait for a node that hangs, and one call a second tries", async (t) => {
+  const pass = clock(t);
+  let asked = 0, hangs = true;
+  const node = await pretend(t, (_, answer) => (asked++, hangs || answer.writeHead(200, { "weir-epoch": "1" }).end('"stored"')));
+  const cache = cacheOf(node, { timeout: 500 });
+  const swr = (key) => cache.swr(key, () => "fetched");
+  for (const key of ["a", "b", "c"]) assert.equal(await swr(key), "fetched");
+  assert.equal(asked, 1);
+  assert.deepEqual(cache.reported.map(({ key, code }) => key + code), ["atimeout", "btimeout", "ctimeout"]);
+  await assert.rejects(cache.get("a"), { code: "timeout" });
+  assert.equal(asked, 2, "get tries");
+  pass(1000);
+  await Promise.all(["a", "b", "c"].map(swr));
+  assert.equal(asked, 3);
+  hangs = false;
+  pass(1000);
+  assert.equal(await swr("a"), "stored");
+  assert.equal(await swr("b"), "stored", "it answers again");
+});
+
+test("a refresh that cannot be stored is not tried again at once", async (t) => {
+  const pass = clock(t);
+  const node = await pretend(t, ({ method }, answer) => {
+    if (method === "GET") return answer.writeHead(200, { "weir-epoch": "7", "x-cache": "stale" }).end('"old"');
+    return answer.writeHead(503).end('{"error":{"code":"shield-unreachable","message":"No."}}');
+  });
+  const cache = cacheOf(node);
+  let calls = 0;
+  for (const want of [1, 1, 2]) {
+    if (want === 2) pass(1000);
+    assert.equal(await cache.swr("a", () => ++calls), "old");
+    await cache.close();
+    assert.equal(calls, want);
+  }
+  assert.deepEqual(cache.reported.map(({ code }) => code), ["shield-unreachable", "shield-unreachable"]);
+});
+
 test("a node gets a bounded number of requests at a time", async (t) => {
   let running = 0, most = 0, held = [];
   const node = await pretend(t, (_, answer) => {
@@ -66,7 +103,7 @@ test("an answer that breaks off is none", async (t) => {
   });
   const cache = cacheOf(node);
   await assert.rejects(cache.get("a"), { code: "unreachable" });
-  assert.equal(await cache.swr("a", () => "fetched"), "fetched");
+  assert.equal(await cacheOf(node).swr("a", () => "fetched"), "fetched");
 });
 
 test("what is no node is said to be none", async (t) => {

@@ -36,6 +36,13 @@ export async function until(holds) {
   }
 }
 
+/** Stops the clock for one test, and returns what moves it on. */
+export function clock(t) {
+  let now = performance.now();
+  t.mock.method(performance, "now", () => now);
+  return (milliseconds) => (now += milliseconds);
+}
+
 /** A promise, and what resolves it. */
 export function gate() {
   let open;
