@@ -127,6 +127,13 @@ func (s *changesStream) run(ctx context.Context, at peerPlace) error {
 // There are few long batches at a time, whoever is slow to take one.
 func (s *changesStream) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
 	sees := s.changes.opts.Sees(ctx) // first: what this node knew by then is in the batch
+	if at.after == s.log.Current() && at.id == s.log.ID() {
+		if !sees {
+			return at, nil
+		}
+		beat := shield.Batch{Log: at.id, After: at.after, Epoch: at.after}
+		return at, s.send(ctx, peer.AppendFrame(nil, beat.Encode()))
+	}
 	select {
 	case s.changes.makers <- struct{}{}:
 	case <-ctx.Done():

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"weir/keying"
@@ -274,12 +275,27 @@ func held(all []rfc9111.Standing, usable *bool) *HeldTier {
 			Reuse: reuses[s.Verdict.Reuse], Reason: s.Verdict.Reason, Findings: s.Findings, IfOriginFails: s.OnError,
 		}
 		for _, field := range r.Selection.Fields() {
-			o.Vary[field[0]] = field[1]
+			o.Vary[field[0]] = shown(field[0], field[1])
 		}
 		*usable = *usable || s.Selected && s.OnError && !s.Purged && !s.Unsure
 		t.Stored = append(t.Stored, o)
 	}
 	return t
+}
+
+// shown is what somebody who asks about a stored response may see of the request that it
+// was fetched for, who may be somebody else: the values of fields that name nobody.
+func shown(name, value string) string {
+	name = strings.ToLower(name)
+	for _, plain := range []string{"accept", "sec-", "x-device", "origin", "user-agent", "save-data", "dnt"} {
+		if strings.HasPrefix(name, plain) {
+			return value
+		}
+	}
+	if value == "-" {
+		return value
+	}
+	return "..."
 }
 
 // inSeconds rounds to milliseconds. What no float holds is the largest lifetime.

@@ -46,6 +46,8 @@ type ValuesOptions struct {
 type Values struct {
 	opts ValuesOptions
 	room *peer.Room
+
+	looking chan struct{} // has room for those who ask for many values at a time
 }
 
 // valuesRoom is what values of more than [peer.SmallValue] may take on their way.
@@ -56,8 +58,11 @@ func NewValues(opts ValuesOptions) *Values {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Values{opts: opts, room: peer.NewRoom(valuesRoom)}
+	return &Values{opts: opts, room: peer.NewRoom(valuesRoom), looking: make(chan struct{}, maxLooking)}
 }
+
+// maxLooking is how many calls ask for many values at a time: each may get kv.MaxManyBytes.
+const maxLooking = 4
 
 // routes are those of a listener with values; none of a nil one.
 func (v *Values) routes() []route {

@@ -156,6 +156,7 @@ func TestOddKeys(t *testing.T) {
 	n.want(400, "bad-key", "GET", "/v1/kv/", "")
 	n.want(405, "method-not-allowed", "POST", "/v1/kv/a", "")
 	n.want(400, "bad-key", "POST", "/v1/kv//incr", "")
+	n.want(405, "method-not-allowed", "POST", "/v1/kv/incr", "")
 	n.want(200, "{\n  \"value\": 1\n}\n", "POST", "/v1/kv/a%2Fincr/incr", "")
 	if _, err := n.store.Get(t.Context(), "a/incr"); err != nil {
 		t.Errorf("a key that ends in /incr: %v", err)

@@ -65,7 +65,7 @@ func (v *Values) fetchMany(ctx context.Context, keys []string) (values []*kv.Val
 		if err != nil {
 			return nil, nil, err
 		}
-		values, err := store.GetMany(ctx, keys)
+		values, err := v.look(ctx, store, keys)
 		if err != nil {
 			leave()
 			return nil, nil, err
@@ -83,6 +83,18 @@ func (v *Values) fetchMany(ctx context.Context, keys []string) (values []*kv.Val
 		if room = total; room > kv.MaxManyBytes {
 			return nil, nil, kv.ErrTooMuch
 		}
+	}
+}
+
+// look asks for many values. Before they are there nobody knows how much room they need, so
+// few ask at a time.
+func (v *Values) look(ctx context.Context, store kv.Store, keys []string) ([]*kv.Value, error) {
+	select {
+	case v.looking <- struct{}{}:
+		defer func() { <-v.looking }()
+		return store.GetMany(ctx, keys)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 

@@ -190,7 +190,7 @@ const pathIncr = "/incr"
 
 // incr answers POST. Its body may be left out.
 func (v *Values) incr(w http.ResponseWriter, r *http.Request) error {
-	if !strings.HasSuffix(r.URL.EscapedPath(), pathIncr) {
+	if !strings.HasSuffix(strings.TrimPrefix(r.URL.EscapedPath(), pathValues), pathIncr) {
 		return &fault{
 			status: 405, code: "method-not-allowed", message: "A value does not take POST.",
 			hint: "PUT stores a value, POST to /v1/kv/KEY/incr adds to a number.",

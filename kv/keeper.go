@@ -157,6 +157,9 @@ func (k *Keeper) Incr(ctx context.Context, key string, i Increment) (count Count
 		if i.By > 0 && sum > math.MaxInt64-i.By || i.By < 0 && sum < math.MinInt64-i.By {
 			return nil, fmt.Errorf("%w: %.80q holds %d, and %d more is too much", ErrOverflow, key, sum, i.By)
 		}
+		if k.log.StaleTags(r.Tags, r.Epoch) {
+			r.goStale(now) // counting makes nothing fresh
+		}
 		sum += i.By
 		r.Bytes, r.Version, r.Written, r.Epoch = strconv.AppendInt(nil, sum, 10), number, now, epoch
 		count = Count{Number: sum, Version: number, Fresh: r.Fresh}
@@ -191,13 +194,13 @@ func (k *Keeper) update(ctx context.Context, key string, change func(old []byte,
 		defer k.end(key)
 	}
 	switch {
-	case refused != nil && !begun:
-		return refused
 	case errors.Is(err, ErrInvalid):
 		return err
-	case refused == nil && err != nil:
+	case err != nil && (refused == nil || !errors.Is(err, refused)): // also where what it was refused for went with it
 		_, _ = k.log.Wrote(key) // whether it happened is not known: nobody goes on with what was there
 		return fmt.Errorf("%w: write %.80q: %w", ErrDisk, key, err)
+	case refused != nil && !begun:
+		return refused
 	}
 	if _, err := k.log.Wrote(key); err != nil {
 		return fmt.Errorf("kv: tell the log that %.80q was written: %w", key, err)

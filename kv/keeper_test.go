@@ -281,6 +281,14 @@ func TestTags(t *testing.T) {
 			t.Errorf("%s: %+v, %v: not stale after a soft purge", name, v, err)
 		}
 	}
+	set(t, p, "n", kv.Draft{Bytes: []byte("1"), Tags: []string{"soft"}})
+	p.log.add(ruleOf{tag: "soft", soft: true})
+	if _, err := p.Incr(t.Context(), "n", kv.Increment{By: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := p.Get(t.Context(), "n"); err != nil || !v.Stale(p.clock.time()) {
+		t.Errorf("%+v, %v: fresh again because somebody counted", v, err)
+	}
 	p.log.add(ruleOf{tag: "y"})
 	for _, s := range []kv.Store{p, edge} {
 		wantText(t, s, "a", "")
@@ -365,3 +373,37 @@ func TestSinceWhileTheLogIsWritten(t *testing.T) {
 		})
 	}
 }
+
+// broken is a disk that fails after it has asked for the change, as one that is full.
+type broken struct{ kv.Disk }
+
+var errFull = errors.New("disk full")
+
+func (b broken) Update(key string, change func([]byte, uint64) ([]byte, time.Time, error)) error {
+	_, _, _ = change(nil, 1)
+	return errFull
+}
+
+// What was refused because of a write that never became durable was not refused for that.
+func TestAFailingDiskIsNoVerdict(t *testing.T) {
+	p := newPlace(t)
+	k, err := kv.NewKeeper(broken{p.disk}, p.log, kv.KeeperOptions{Now: p.clock.time})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := p.log.Current()
+	for name, err := range map[string]error{
+		"set":       errorOf(k.Set(t.Context(), "k", kv.Draft{}, kv.Condition{})),
+		"condition": errorOf(k.Set(t.Context(), "k", kv.Draft{}, kv.Condition{Present: true})),
+		"delete":    k.Delete(t.Context(), "k", kv.Condition{}),
+	} {
+		if !errors.Is(err, kv.ErrDisk) || !errors.Is(err, errFull) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if p.log.Current() == before {
+		t.Error("nobody was told that the value may have changed")
+	}
+}
+
+func errorOf[T any](_ T, err error) error { return err }

@@ -250,7 +250,11 @@ func (u *universe) incr(i int, key string) {
 		want = kv.ErrNotNumber
 	} else {
 		n = held + int(by.By)
-		s.text, s.soft = strconv.Itoa(n), false
+		s.text = strconv.Itoa(n)
+		if s.soft && (s.fresh.IsZero() || s.fresh.After(now)) {
+			s.fresh = now // counting makes nothing fresh
+		}
+		s.soft = false
 	}
 	count, err := u.edges[i].Incr(u.t.Context(), key, by)
 	s.version = u.disk.number

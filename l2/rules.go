@@ -32,6 +32,7 @@ type Log struct {
 type batch struct {
 	rules [][]byte
 	done  chan struct{}
+	lead  chan struct{} // has room for the word to one who waits that it is to write this batch
 	err   error
 }
 
@@ -93,25 +94,29 @@ func (l *Log) Append(epoch uint64, rule []byte) error {
 	v := frameRule(epoch, rule)
 	l.mu.Lock()
 	if l.next == nil {
-		l.next = &batch{done: make(chan struct{})}
+		l.next = &batch{done: make(chan struct{}), lead: make(chan struct{}, 1)}
 	}
 	b := l.next
 	b.rules = append(b.rules, v)
 	if l.busy {
 		l.mu.Unlock()
-		<-b.done
-		return b.err
-	}
-	l.busy = true
-	for l.next != nil {
-		run := l.next
-		l.next = nil
-		l.mu.Unlock()
-		run.err = l.write(run.rules)
-		close(run.done)
+		select {
+		case <-b.done:
+			return b.err
+		case <-b.lead:
+		}
 		l.mu.Lock()
 	}
-	l.busy = false
+	l.busy, l.next = true, nil
+	l.mu.Unlock()
+	b.err = l.write(b.rules)
+	close(b.done)
+	l.mu.Lock()
+	if l.next != nil {
+		l.next.lead <- struct{}{} // one of those who wait for it goes on: nobody writes for others for ever
+	} else {
+		l.busy = false
+	}
 	l.mu.Unlock()
 	return b.err
 }

@@ -82,3 +82,16 @@ func TestExplainSoftened(t *testing.T) {
 	}
 	compareGolden(t, filepath.Join("testdata", "explain", "all-rules.golden"), epochs.ReplaceAllString(b.String(), "epoch N"))
 }
+
+// Who asks what is stored is not told what others said about themselves to get it.
+func TestExplainKeepsSecrets(t *testing.T) {
+	c := newClock()
+	origin := newScripted(t, c)
+	origin.text("/a", "for all", minute, "Vary: Cookie, Accept-Language", "Cache-Control: public, max-age=60")
+	node := serve(t, c, "--origin", origin.URL, "--data", folder(t))
+	node.fill("/a", "Cookie: session=s3cret", "Accept-Language: de")
+	status, text, stderr := command(t, "explain", "--admin", node.admin, "http://"+testHost+"/a", "--json")
+	if status != exitDone || strings.Contains(text, "s3cret") || !strings.Contains(text, `"Accept-Language": "de"`) || !strings.Contains(text, `"Cookie": "..."`) {
+		t.Errorf("exit status %d, %s: %s", status, stderr, text)
+	}
+}
