@@ -45,10 +45,10 @@ type Purges struct {
 	seen  atomic.Uint64 // by a follower: the latest epoch of a response
 	moved signal        // of current
 
-	logged    atomic.Int64 // rules in the log
-	behind    atomic.Bool  // the log lacks rules in force
-	rewriting sync.Mutex   // held by the one who writes the log anew
-	applying  sync.Mutex   // held by the one who applies a batch; taken before mu
+	logged    atomic.Int64  // rules in the log
+	behind    atomic.Bool   // the log lacks rules in force
+	rewriting chan struct{} // full while somebody writes the log anew
+	applying  sync.Mutex    // held by the one who applies a batch; taken before mu
 
 	mu sync.RWMutex // guards what follows; nothing is called while it is held
 	id LogID
@@ -61,7 +61,7 @@ type Purges struct {
 func NewPurges(log Log) (*Purges, error) { return newPurges(log, usualLimits) }
 
 func newPurges(log Log, l limits) (*Purges, error) {
-	p := &Purges{log: log, limits: l, sets: newSets(l)}
+	p := &Purges{log: log, rewriting: make(chan struct{}, 1), limits: l, sets: newSets(l)}
 	if log == nil {
 		p.id = newLogID()
 		return p, nil
@@ -295,22 +295,40 @@ func (p *Purges) settle(first uint64, rules []Rule) (uint64, error) {
 // earlier call could not.
 func (p *Purges) persist(first uint64, rules []Rule) error {
 	if p.behind.Load() {
-		if err := p.rewrite(); err != nil {
+		if done, err := p.makeUp(); done || err != nil {
 			return err
 		}
-		p.behind.Store(false)
-		return nil
 	}
 	if err := p.append(first, rules); err != nil {
 		return err
 	}
-	if p.logged.Add(int64(len(rules))) >= int64(2*p.Len()+logSlack) && p.rewriting.TryLock() { // one is enough
-		defer p.rewriting.Unlock()
-		if p.rewriteLocked() != nil {
+	if p.logged.Add(int64(len(rules))) < int64(2*p.Len()+logSlack) {
+		return nil
+	}
+	select {
+	case p.rewriting <- struct{}{}:
+		defer func() { <-p.rewriting }()
+		if p.rewrite() != nil {
 			p.logged.Add(-logSlack) // it is only longer than it need be: later is soon enough
 		}
+	default: // one is enough
 	}
 	return nil
+}
+
+// makeUp writes the log anew because it lacks rules in force, unless somebody else has done
+// so by now: then rules from before may be in it, or not, and are to be appended.
+func (p *Purges) makeUp() (done bool, err error) {
+	p.rewriting <- struct{}{}
+	defer func() { <-p.rewriting }()
+	if !p.behind.Swap(false) {
+		return false, nil
+	}
+	if err := p.rewrite(); err != nil {
+		p.behind.Store(true)
+		return false, err
+	}
+	return true, nil
 }
 
 // append appends rules, all at the same time: a log can make many durable in one go.
@@ -327,14 +345,8 @@ func (p *Purges) append(first uint64, rules []Rule) error {
 	return errors.Join(errs...)
 }
 
-// rewrite makes the log hold what is in force and nothing else.
+// rewrite makes the log hold what is in force and nothing else. One at a time does.
 func (p *Purges) rewrite() error {
-	p.rewriting.Lock()
-	defer p.rewriting.Unlock()
-	return p.rewriteLocked()
-}
-
-func (p *Purges) rewriteLocked() error {
 	kept := int64(0)
 	err := p.log.Rewrite(func(yield func(uint64, []byte) bool) {
 		kept = 1
