@@ -22,6 +22,7 @@ type flight struct {
 	done  chan struct{} // closed when what follows is set
 	value any           // a pointer
 	err   error
+	found *entry // whose value that is, nil if it was fetched
 
 	// Guarded by flights.mu.
 	said      bool // done is closed
@@ -44,10 +45,14 @@ func (c *Cache) join(key string, kind reflect.Type, tags []string) (f *flight, l
 		if f.kind != kind {
 			continue
 		}
-		if !c.back.purges.Outdated(key, f.tags, f.epoch) && !c.back.purges.StaleTags(f.tags, f.epoch) {
+		before := c.back.purges.Outdated(key, f.tags, f.epoch) || c.back.purges.StaleTags(f.tags, f.epoch)
+		if !before && (f.found == nil || c.holds(key, f.found, c.now())) {
 			return f, false, nil
 		}
-		c.leaveLocked(f) // who comes after a purge does not get what was before it
+		// Who comes after a purge does not get what was before it. And out of the table, f
+		// cannot be told of a write: what it brings is not remembered.
+		f.overtaken = true
+		c.leaveLocked(f)
 		break
 	}
 	if !c.begin() {
@@ -58,16 +63,45 @@ func (c *Cache) join(key string, kind reflect.Type, tags []string) (f *flight, l
 	return f, true, nil
 }
 
+// ride returns what a flight brings, which run runs if it is the caller's to lead.
+//
+// Which tags a value in the store has is known when it is found. If a purge is against one that
+// a flight of somebody else has found, the call may have begun after that purge, and goes
+// round once more: the next flight has begun after it.
+func (c *Cache) ride(ctx context.Context, key string, kind reflect.Type, tags []string, run func(*flight)) (any, error) {
+	for again := true; ; again = false {
+		f, lead, err := c.join(key, kind, tags)
+		if err != nil {
+			return nil, err
+		}
+		if lead {
+			go run(f)
+		}
+		v, err := f.await(ctx)
+		if err != nil || lead || !again || f.found == nil || c.holds(key, f.found, c.now()) {
+			return v, err
+		}
+	}
+}
+
 // say lets go of those who wait. What is said first counts.
-func (c *Cache) say(f *flight, value any, err error) (first bool) {
+func (c *Cache) say(f *flight, value any, err error) {
+	c.tell(f, value, nil, err)
+}
+
+// sayFound is say for what the store has.
+func (c *Cache) sayFound(f *flight, found *entry) {
+	c.tell(f, found.value, found, nil)
+}
+
+func (c *Cache) tell(f *flight, value any, found *entry, err error) {
 	c.flights.mu.Lock()
 	defer c.flights.mu.Unlock()
 	if f.said {
-		return false
+		return
 	}
-	f.value, f.err, f.said = value, err, true
+	f.value, f.found, f.err, f.said = value, found, err, true
 	close(f.done)
-	return true
 }
 
 // leave takes f out of the table.

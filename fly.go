@@ -80,7 +80,7 @@ func (c *Cache) find(ctx context.Context, f *flight, j *job) (found *entry, reac
 
 // serve lets those who wait have what was found. It says whether that is to be refreshed now.
 func (c *Cache) serve(f *flight, found *entry) (refresh bool) {
-	c.say(f, found.value, nil)
+	c.sayFound(f, found)
 	if !found.stale(c.now()) {
 		return false
 	}

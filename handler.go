@@ -53,7 +53,7 @@ type Middleware struct {
 // Requests that many wait for have a context of their own, which ends when nobody wants the
 // answer any more. So what next answers must follow from the request itself: handlers that put values into a
 // request's context, such as who has logged in, belong behind the Middleware, not in front.
-// Requests for another protocol (Upgrade) go to next directly.
+// Requests for another protocol (Connection: Upgrade) go to next directly.
 func Handler(policyFile string, next http.Handler, o HandlerOptions) (*Middleware, error) {
 	src, err := os.ReadFile(policyFile)
 	if err != nil {
@@ -104,7 +104,9 @@ func (m *Middleware) open(o HandlerOptions) (err error) {
 
 // ServeHTTP answers from the caches, or with what next says.
 func (m *Middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.Header.Get("Upgrade") != "" {
+	if api.WantsUpgrade(r) {
+		m.next.running.Add(1)
+		defer m.next.running.Done()
 		m.next.next.ServeHTTP(w, r)
 		return
 	}
@@ -131,7 +133,7 @@ func (m *Middleware) Use(name string, policySource []byte) error {
 	return nil
 }
 
-// Close waits for fills until ctx ends, cancels them then, and closes the tiers. The server of the
+// Close waits for fills and handlers until ctx ends, cancels them then, and closes the tiers. The server of the
 // Middleware is to be shut down before.
 func (m *Middleware) Close(ctx context.Context) (err error) {
 	if m.door != nil {

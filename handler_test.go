@@ -2,6 +2,7 @@ package weir_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"weir"
 )
@@ -277,6 +279,34 @@ func TestHandlerGetsUpgrades(t *testing.T) {
 	})
 	if resp, _, err := s.ask(t, http.MethodGet, "/ws", "Upgrade", "echo", "Connection", "Upgrade"); err != nil || resp.Header.Get("X-Cache") != "" {
 		t.Errorf("%v, %v", resp.Header, err)
+	}
+}
+
+// A field alone asks for no other protocol, and opens no way past the cache.
+func TestHandlerCachesWhatIsNoUpgrade(t *testing.T) {
+	s := serve(t, "", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") })
+	s.want(t, "/", "miss", "page")
+	for _, fields := range [][]string{
+		{"Upgrade", "h2c"}, {"Upgrade", "websocket"}, {"Upgrade", "h2c", "Connection", "Upgrade"},
+	} {
+		if resp, _, err := s.ask(t, http.MethodGet, "/", fields...); err != nil || resp.Header.Get("X-Cache") != "hit" {
+			t.Errorf("%q: %v, %v", fields, resp.Header, err)
+		}
+	}
+}
+
+// Close waits for a handler that has a connection of its own.
+func TestCloseWaitsForUpgrades(t *testing.T) {
+	var s *site
+	s = serve(t, "", func(http.ResponseWriter, *http.Request) {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("close while a handler runs: %v", err)
+		}
+	})
+	if _, _, err := s.ask(t, http.MethodGet, "/ws", "Upgrade", "echo", "Connection", "Upgrade"); err != nil {
+		t.Error(err)
 	}
 }
 

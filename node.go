@@ -23,7 +23,8 @@ type node struct {
 	base  *url.URL
 	token string
 	http  *http.Client
-	out   atomic.Bool // it has not answered: nothing is read until it is heard of again
+	out   atomic.Bool  // it has not answered: until it is heard of again, nothing is read but by probes
+	probe atomic.Int64 // since start, in ns: when the next may ask
 	start time.Time
 }
 
@@ -33,6 +34,7 @@ const (
 	readTimeout  = 2 * time.Second  // until a value begins to come: its reader can fetch it instead
 	writeTimeout = 10 * time.Second // until a write is acknowledged
 	wholeTimeout = 20 * time.Second // of a call
+	probePause   = time.Second      // from one probe of a node that is out to the next
 	maxMessage   = 64 << 10
 )
 
@@ -66,7 +68,7 @@ type call struct {
 func (n *node) ask(ctx context.Context, c call) (http.Header, []byte, error) {
 	limit := writeTimeout
 	if c.method == http.MethodGet {
-		if limit = readTimeout; n.out.Load() {
+		if limit = readTimeout; n.out.Load() && !n.probes() {
 			return nil, nil, fmt.Errorf("%w: %s has not answered and is not back yet", ErrUnavailable, n.base.Host)
 		}
 	}
@@ -78,6 +80,7 @@ func (n *node) ask(ctx context.Context, c call) (http.Header, []byte, error) {
 	if err != nil {
 		return nil, nil, n.failed(ctx, err)
 	}
+	n.out.Store(false)
 	defer func() { _ = resp.Body.Close() }()
 	most := int64(maxMessage)
 	if resp.StatusCode == http.StatusOK {
@@ -118,8 +121,15 @@ func (n *node) failed(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
+	n.probe.Store(int64(time.Since(n.start) + probePause))
 	n.out.Store(true)
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// probes says whether the caller may find out if the node is back.
+func (n *node) probes() bool {
+	now, next := int64(time.Since(n.start)), n.probe.Load()
+	return now >= next && n.probe.CompareAndSwap(next, now+int64(probePause))
 }
 
 // refusals are the codes of what a node says that programs can do something about.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,21 @@ type valuesNode struct {
 	addr   string
 	purges *shield.Purges
 	stop   func()
+	still  sync.RWMutex // while it is locked nobody hears of changes
+}
+
+// changesOf is where a node writes the stream of its changes to.
+type changesOf struct {
+	http.ResponseWriter
+	node *valuesNode
+}
+
+func (w changesOf) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w changesOf) Write(p []byte) (int, error) {
+	w.node.still.RLock()
+	defer w.node.still.RUnlock()
+	return w.ResponseWriter.Write(p)
 }
 
 const nodeToken = "a token of sixteen bytes or more"
@@ -64,7 +80,13 @@ func (n *valuesNode) start() {
 	listener, err := new(net.ListenConfig).Listen(n.t.Context(), "tcp", n.addr)
 	must(n.t, err)
 	n.addr = listener.Addr().String()
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	gate := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/changes" {
+			w = changesOf{w, n}
+		}
+		handler.ServeHTTP(w, r)
+	})
+	server := &http.Server{Handler: gate, ReadHeaderTimeout: 5 * time.Second}
 	var running sync.WaitGroup
 	running.Go(func() { _ = server.Serve(listener) })
 	n.stop = sync.OnceFunc(func() {
@@ -264,6 +286,75 @@ func TestFetchThatIsOvertakenElsewhere(t *testing.T) {
 				t.Errorf("in the end: %+v, %v", u, err)
 			}
 		})
+	}
+}
+
+// A flight that a purge has taken out of the way is overtaken by a write all the same, also
+// where the write is not heard of yet.
+func TestWriteAfterAPurgeOvertakesWhatWasFound(t *testing.T) {
+	n := startNode(t)
+	codec, begun, hold := holding(weir.JSON)
+	c := n.open(weir.Options{Codec: codec})
+	ctx := t.Context()
+	o := weir.SWROptions{Tags: []string{"t"}}
+	fetch := func(context.Context) (string, error) { return "fetched", nil }
+	must(t, weir.Set(ctx, c, "k", "one", weir.SetOptions{}))
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		if _, err := weir.SWR(ctx, c, "k", fetch, o); err != nil {
+			t.Error(err)
+		}
+	})
+	<-begun
+	must(t, c.Purge(ctx, "t"))
+	if v, err := weir.SWR(ctx, c, "k", fetch, o); v != "one" || err != nil {
+		t.Errorf("after the purge: %q, %v", v, err)
+	}
+	n.still.Lock()
+	defer n.still.Unlock()
+	must(t, weir.Set(ctx, c, "k", "two", weir.SetOptions{}))
+	close(hold)
+	waiting.Wait()
+	if got := getString(t, c, "k"); got != "two" {
+		t.Errorf("after the write: %q", got)
+	}
+}
+
+// A node that answers is back, also one whose changes nobody may follow.
+func TestNodeIsBackWhenItAnswers(t *testing.T) {
+	var down atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case down.Load():
+			panic(http.ErrAbortHandler)
+		case r.URL.Path == "/v1/changes":
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		w.Header().Set("Etag", `"1"`)
+		w.Header().Set("Weir-Epoch", "1")
+		_, _ = w.Write([]byte(`"v"`))
+	}))
+	t.Cleanup(server.Close)
+	c := open(t, weir.Options{Node: server.URL, Report: noReport})
+	read := func() error {
+		_, err := weir.Get[string](t.Context(), c, "k")
+		return err
+	}
+	for name, back := range map[string]func(){
+		"a write":  func() { must(t, weir.Set(t.Context(), c, "k", "v", weir.SetOptions{})) },
+		"a second": func() { eventually(t, "a probe", func() bool { return read() == nil }) },
+	} {
+		must(t, c.Delete(t.Context(), "k")) // from memory too
+		down.Store(true)
+		if err := read(); !errors.Is(err, weir.ErrUnavailable) {
+			t.Errorf("before %s: %v", name, err)
+		}
+		down.Store(false)
+		back()
+		if err := read(); err != nil {
+			t.Errorf("after %s: %v", name, err)
+		}
 	}
 }
 

@@ -78,14 +78,9 @@ func load[T any](ctx context.Context, c *Cache, key string, fetch func(context.C
 	if err := cmp.Or(kv.CheckKey(key), j.check()); err != nil {
 		return none, err
 	}
-	f, lead, err := c.join(key, reflect.TypeFor[T](), j.opts.Tags)
-	if err != nil {
-		return none, err
-	}
-	if lead {
-		go c.fly(context.WithoutCancel(ctx), f, j)
-	}
-	v, err := f.await(ctx)
+	v, err := c.ride(ctx, key, reflect.TypeFor[T](), j.opts.Tags, func(f *flight) {
+		c.fly(context.WithoutCancel(ctx), f, j)
+	})
 	if err != nil {
 		return none, err
 	}
@@ -158,8 +153,8 @@ func contain(err *error) {
 
 // check says what is wrong with the options of a call.
 func (j *job) check() error {
-	if j.opts.NegativeTTL < 0 {
-		return fmt.Errorf("%w: a NegativeTTL of %v; 0 remembers nothing", ErrInvalid, j.opts.NegativeTTL)
+	if n := j.opts.NegativeTTL; n < 0 || n > kv.MaxLifetime {
+		return fmt.Errorf("%w: a NegativeTTL of %v; 0 remembers nothing, and 100 years are the most", ErrInvalid, n)
 	}
 	draft := kv.Draft{TTL: j.opts.TTL, Stale: j.opts.Stale, Tags: j.opts.Tags}
 	return draft.Check()

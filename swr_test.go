@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -87,6 +88,7 @@ func TestSWROptions(t *testing.T) {
 		for name, bad := range map[string]weir.SWROptions{
 			"a negative TTL":         {TTL: -1},
 			"a negative NegativeTTL": {NegativeTTL: -1},
+			"an endless NegativeTTL": {NegativeTTL: math.MaxInt64},
 			"an empty tag":           {Tags: []string{""}},
 			"a long tag":             {Tags: []string{string(make([]byte, 257))}},
 			"many tags":              {Tags: make([]string, 101)},

@@ -32,14 +32,9 @@ func Get[T any](ctx context.Context, c *Cache, key string) (none T, err error) {
 	if err := kv.CheckKey(key); err != nil {
 		return none, err
 	}
-	f, lead, err := c.join(key, reflect.TypeFor[reading[T]](), nil)
-	if err != nil {
-		return none, err
-	}
-	if lead {
-		go c.read(context.WithoutCancel(ctx), f, decoder[T](c))
-	}
-	v, err := f.await(ctx)
+	v, err := c.ride(ctx, key, reflect.TypeFor[reading[T]](), nil, func(f *flight) {
+		c.read(context.WithoutCancel(ctx), f, decoder[T](c))
+	})
 	if err != nil {
 		return none, err
 	}
@@ -69,8 +64,9 @@ func (c *Cache) read(ctx context.Context, f *flight, decode func([]byte) (any, e
 		c.say(f, nil, fmt.Errorf("weir: what is under %q is not of the type that is asked for: %w", f.key, err))
 		return
 	}
-	c.remember(f, c.entryOf(v, decoded, f.began), len(v.Bytes))
-	c.say(f, decoded, nil)
+	found := c.entryOf(v, decoded, f.began)
+	c.remember(f, found, len(v.Bytes))
+	c.sayFound(f, found)
 }
 
 // Set keeps a value in the place of what is under key.

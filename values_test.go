@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,63 @@ func TestFetchThatIsOvertakenLeavesNothing(t *testing.T) {
 				synctest.Wait()
 				if there, err := c.Has(t.Context(), "user:1"); there || err != nil {
 					t.Errorf("Has: %v, %v", there, err)
+				}
+			})
+		})
+	}
+}
+
+// holding is a codec whose first decoding says that it has begun, and waits.
+func holding(codec weir.Codec) (_ weir.Codec, begun, hold chan struct{}) {
+	begun, hold = make(chan struct{}), make(chan struct{})
+	decode := codec.Decode
+	var second atomic.Bool
+	codec.Decode = func(src []byte, v any) error {
+		if !second.Swap(true) {
+			close(begun)
+			<-hold
+		}
+		return decode(src, v)
+	}
+	return codec, begun, hold
+}
+
+// What a purge names by tags that the callers do not know is not theirs after it, and they
+// still wait together.
+func TestFlightThatFoundWhatIsPurged(t *testing.T) {
+	fetched := new(source)
+	for name, ask := range map[string]func(t *testing.T, c *weir.Cache) (user, error){
+		"Get": func(t *testing.T, c *weir.Cache) (user, error) { return weir.Get[user](t.Context(), c, "user:1") },
+		"SWR": func(t *testing.T, c *weir.Cache) (user, error) {
+			return weir.SWR(t.Context(), c, "user:1", fetched.fetch, weir.SWROptions{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				codec, _, hold := holding(weir.JSON)
+				c := open(t, weir.Options{Codec: codec})
+				must(t, weir.Set(t.Context(), c, "user:1", user{"old", 0}, weir.SetOptions{Tags: []string{"users"}}))
+				var waiting sync.WaitGroup
+				waiting.Go(func() {
+					if u, err := ask(t, c); u.Name != "old" || err != nil {
+						t.Errorf("who came before the purge got %v, %v", u, err)
+					}
+				})
+				synctest.Wait()
+				must(t, c.Purge(t.Context(), "users"))
+				for range 10 {
+					waiting.Go(func() {
+						u, err := ask(t, c)
+						if name == "Get" && !errors.Is(err, weir.ErrMissing) || name == "SWR" && (u.Name != "ann" || err != nil) {
+							t.Errorf("who came after the purge got %v, %v", u, err)
+						}
+					})
+				}
+				synctest.Wait()
+				close(hold)
+				waiting.Wait()
+				if n := fetched.calls.Load(); name == "SWR" && n != 1 {
+					t.Errorf("%d fetches, want 1", n)
 				}
 			})
 		})

@@ -294,6 +294,9 @@ func keepClient(h, header http.Header) {
 	}
 }
 
+// WantsUpgrade says whether a request asks for another protocol, by the rule of the door.
+func WantsUpgrade(r *http.Request) bool { return upgradeOf(r) != "" }
+
 // upgradeOf returns the protocols that a request asks to switch to, RFC 9110 7.8,
 // or "" when there is nothing to pass on. HTTP/2 by upgrade is not: it would be a
 // connection to the origin on which nobody checks requests.
