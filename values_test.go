@@ -314,24 +314,29 @@ func TestOpenRefusesWhatContradictsItself(t *testing.T) {
 }
 
 func TestTypesOfOneKey(t *testing.T) {
-	c := open(t, weir.Options{Report: noReport})
-	ctx := t.Context()
-	number := func(context.Context) (int, error) { return 7, nil }
-	word := func(context.Context) (string, error) { return "seven", nil }
-	for range 2 {
-		if n, err := weir.SWR(ctx, c, "k", number, weir.SWROptions{}); n != 7 || err != nil {
-			t.Errorf("%d, %v", n, err)
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, weir.Options{Report: noReport})
+		ctx := t.Context()
+		number := func(context.Context) (int, error) { return 7, nil }
+		word := func(context.Context) (string, error) { return "seven", nil }
+		for range 2 {
+			if n, err := weir.SWR(ctx, c, "k", number, weir.SWROptions{}); n != 7 || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+			synctest.Wait() // until it is kept
+			if f, err := weir.Get[float64](ctx, c, "k"); f != 7 || err != nil {
+				t.Errorf("%v, %v", f, err)
+			}
+			if w, err := weir.SWR(ctx, c, "k", word, weir.SWROptions{}); w != "seven" || err != nil {
+				t.Errorf("%q, %v", w, err)
+			}
+			synctest.Wait()
 		}
-		if f, err := weir.Get[float64](ctx, c, "k"); f != 7 || err != nil {
-			t.Errorf("%v, %v", f, err)
+		if v, err := weir.SWR(ctx, c, "any", func(context.Context) (any, error) { return nil, nil }, weir.SWROptions{}); v != nil || err != nil {
+			t.Errorf("%v, %v", v, err)
 		}
-		if w, err := weir.SWR(ctx, c, "k", word, weir.SWROptions{}); w != "seven" || err != nil {
-			t.Errorf("%q, %v", w, err)
-		}
-	}
-	if v, err := weir.SWR(ctx, c, "any", func(context.Context) (any, error) { return nil, nil }, weir.SWROptions{}); v != nil || err != nil {
-		t.Errorf("%v, %v", v, err)
-	}
+		synctest.Wait()
+	})
 }
 
 // What cannot be encoded is the caller's all the same; it is fetched again the next time.
