@@ -124,6 +124,7 @@ func TestHandlerMeetsMissesInOneRequest(t *testing.T) {
 	hold := make(chan struct{})
 	s := serve(t, "", func(w http.ResponseWriter, _ *http.Request) {
 		<-hold
+		w.Header().Set("Cache-Control", "max-age=60") // who comes late finds it
 		_, _ = io.WriteString(w, "page")
 	})
 	var all sync.WaitGroup
