@@ -61,7 +61,7 @@ func (x *exchange) admit() (*policy.Request, error) {
 	}
 	req := &policy.Request{
 		Method: r.Method, Scheme: scheme, Host: host, Target: t.form,
-		Client: clientAddress(r), At: x.record.Began,
+		Client: x.record.Client, At: x.record.Began,
 	}
 	if req.MinEpoch, bad = minEpoch(r.Header); bad != nil {
 		return nil, bad
@@ -115,7 +115,7 @@ func checkHead(r *http.Request) *fault {
 	if size > MaxHeaderBytes {
 		return refuseLongHead
 	}
-	if strings.Count(strings.Join(r.Header["Via"], ","), via) >= maxHops {
+	if hops := r.Header["Via"]; len(hops) > 0 && strings.Count(strings.Join(hops, ","), via) >= maxHops {
 		return refuseLoop
 	}
 	if expect := r.Header["Expect"]; len(expect) > 0 && (len(expect) > 1 || !strings.EqualFold(expect[0], "100-continue")) {
@@ -257,6 +257,9 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 // to end, less what the route removes. A field that is in the key goes on even if
 // Connection names it: the key says that it was there.
 func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Header {
+	if x.upgrade == "" && goesOn(req.Plan, header) {
+		return header // nobody edits it
+	}
 	h := rfc9111.EndToEnd(header)
 	h.Del("Expect") // met by net/http
 	h.Del("X-Cache-Debug")
@@ -281,6 +284,16 @@ func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Heade
 		h["Accept-Encoding"] = recoded
 	}
 	return h
+}
+
+// goesOn says whether header goes on as it is.
+func goesOn(plan *policy.Plan, header http.Header) bool {
+	for _, name := range [...]string{"Expect", "X-Cache-Debug", minEpochField} {
+		if _, ok := header[name]; ok {
+			return false
+		}
+	}
+	return len(plan.RemoveRequestHeaders) == 0 && !plan.Key.Recoded && rfc9111.IsEndToEnd(header)
 }
 
 var recoded = []string{keying.AllCodings}

@@ -143,10 +143,14 @@ func (out *outcome) head(h http.Header, req *policy.Request, ans *rfc9111.Answer
 		delete(h, name)
 	}
 	setAge(h, ans, now)
-	if h.Get("Date") == "" { // RFC 9110 6.6.1
-		h.Set("Date", dateOf(ans.Head, now).UTC().Format(http.TimeFormat))
+	if len(h["Date"]) == 0 || h["Date"][0] == "" { // RFC 9110 6.6.1
+		h["Date"] = []string{dateOf(ans.Head, now).UTC().Format(http.TimeFormat)}
 	}
-	h.Add("Via", via)
+	if len(h["Via"]) == 0 {
+		h["Via"] = onlyVia
+	} else {
+		h.Add("Via", via)
+	}
 	browser(h, req.Plan, ans)
 	setFields(h, req.Plan)
 	out.fields(h, req, bodyLength(ans))
@@ -164,13 +168,18 @@ func (out *outcome) head(h http.Header, req *policy.Request, ans *rfc9111.Answer
 	}
 }
 
-var acceptEncoding = []string{"accept-encoding"}
+// What many heads share. They are full, so that an Add copies them.
+var (
+	acceptEncoding = []string{"accept-encoding"}
+	acceptRanges   = []string{"bytes"}
+	onlyVia        = []string{via}
+)
 
 // varyByCoding says in Vary that Accept-Encoding chose the representation, RFC 9110 12.5.5.
 func varyByCoding(h http.Header) {
 	switch vary := h["Vary"]; {
 	case len(vary) == 0:
-		h["Vary"] = slices.Clip(acceptEncoding)
+		h["Vary"] = acceptEncoding
 	case !rfc9111.ListsToken(vary, acceptEncoding[0]) && !rfc9111.ListsToken(vary, "*"):
 		h["Vary"] = append(vary, acceptEncoding[0])
 	}
@@ -186,7 +195,7 @@ func (out *outcome) fields(h http.Header, req *policy.Request, size int64) {
 		return
 	}
 	if out.ranged && h["Accept-Ranges"] == nil {
-		h.Set("Accept-Ranges", "bytes")
+		h["Accept-Ranges"] = acceptRanges
 	}
 	switch {
 	case out.multi != nil:
@@ -200,7 +209,7 @@ func (out *outcome) fields(h http.Header, req *policy.Request, size int64) {
 	case req.Method == http.MethodHead && out.length <= 0:
 		// The origin, asked with HEAD, may have said how long a GET would be.
 	case out.length >= 0:
-		h.Set("Content-Length", strconv.FormatInt(out.length, 10))
+		h["Content-Length"] = []string{strconv.FormatInt(out.length, 10)}
 	default:
 		delete(h, "Content-Length")
 	}
@@ -220,7 +229,7 @@ func setAge(h http.Header, ans *rfc9111.Answer, now time.Time) {
 			return
 		}
 	}
-	h.Set("Age", strconv.FormatInt(int64(max(age, 0)/time.Second), 10))
+	h["Age"] = []string{strconv.FormatInt(int64(max(age, 0)/time.Second), 10)}
 }
 
 func dateOf(head *rfc9111.Response, now time.Time) time.Time {

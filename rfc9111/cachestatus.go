@@ -17,11 +17,14 @@ const maxOriginStatus = 1024
 // them in d is put right, so that the four always agree.
 func (d Decision) Apply(h http.Header, region string) {
 	d = d.settled()
-	tiers := "oc=" + string(d.Outer)
+	var scratch [160]byte
+	out := append(append(scratch[:0], "oc="...), d.Outer...)
 	if d.Shield != NotAsked {
-		tiers += ", sc=" + string(d.Shield)
+		out = append(append(out, ", sc="...), d.Shield...)
 	}
-	values := []string{string(d.Use), tiers, string(d.Status), string(d.cacheStatus(h["Cache-Status"], region))}
+	tiers := len(out)
+	both := string(d.appendStatus(out, h["Cache-Status"], region))
+	values := []string{string(d.Use), both[:tiers], string(d.Status), both[tiers:]}
 	h["X-Cache"] = values[0:1:1]
 	h["X-Cache-Tier"] = values[1:2:2]
 	h["X-Caching-Status"] = values[2:3:3]
@@ -61,9 +64,8 @@ func (d Decision) settled() Decision {
 	return d
 }
 
-// cacheStatus renders the members, that of the tier nearest to the origin first.
-func (d *Decision) cacheStatus(origin []string, region string) []byte {
-	out := make([]byte, 0, 96)
+// appendStatus renders the members, that of the tier nearest to the origin first.
+func (d *Decision) appendStatus(out []byte, origin []string, region string) []byte {
 	if kept := strings.Join(origin, ", "); len(kept) <= maxOriginStatus && validList(kept) {
 		out = append(append(out, kept...), ", "...)
 	}

@@ -237,6 +237,21 @@ func TestDecisionApplyLeavesSharedValues(t *testing.T) {
 	}
 }
 
+// One string and the values that share it.
+func TestDecisionApplyAllocatesTwice(t *testing.T) {
+	d := rfc9111.Decision{
+		Use: rfc9111.Miss, Outer: rfc9111.TierCached, Shield: rfc9111.TierCached,
+		Status: rfc9111.StatusOK, Forward: rfc9111.ForwardURIMiss, Stored: true,
+	}
+	h := http.Header{}
+	if n := testing.AllocsPerRun(100, func() {
+		delete(h, "Cache-Status")
+		d.Apply(h, "fra")
+	}); n > 2 {
+		t.Errorf("%v allocations, at most 2 are needed", n)
+	}
+}
+
 func BenchmarkDecisionApply(b *testing.B) {
 	d := rfc9111.Decision{Use: rfc9111.Hit, Outer: rfc9111.TierHit, Status: rfc9111.StatusOK, TTL: time.Minute, HasTTL: true}
 	h := http.Header{}

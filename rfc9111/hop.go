@@ -1,7 +1,6 @@
 package rfc9111
 
 import (
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -11,9 +10,17 @@ import (
 // it names (except fields a cache or origin decides by: Connection cannot remove Authorization,
 // Cookie, Cache-Control, Host, Vary, Content-* and the like), Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*.
 func EndToEnd(h http.Header) http.Header {
-	out := h.Clone()
-	if out == nil {
-		return http.Header{}
+	lines := 0
+	for _, values := range h {
+		lines += len(values)
+	}
+	out, all := make(http.Header, len(h)), make([]string, 0, lines)
+	for name, values := range h {
+		if !hopByHop(name) {
+			from := len(all)
+			all = append(all, values...)
+			out[name] = all[from:len(all):len(all)]
+		}
 	}
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
@@ -23,8 +30,17 @@ func EndToEnd(h http.Header) http.Header {
 			}
 		}
 	}
-	maps.DeleteFunc(out, func(name string, _ []string) bool { return hopByHop(name) })
 	return out
+}
+
+// IsEndToEnd says whether [EndToEnd] would leave all of h.
+func IsEndToEnd(h http.Header) bool {
+	for name := range h { // Connection is one of them
+		if hopByHop(name) {
+			return false
+		}
+	}
+	return true
 }
 
 // hopByHop says whether a canonical field name is about one connection only,

@@ -55,6 +55,9 @@ func TestEndToEnd(t *testing.T) {
 			if !reflect.DeepEqual(before, tt.in) {
 				t.Error("the copy is not one")
 			}
+			if all := len(got) == len(tt.in); rfc9111.IsEndToEnd(tt.in) != all {
+				t.Errorf("IsEndToEnd says %v", !all)
+			}
 		})
 	}
 }
