@@ -112,29 +112,33 @@ func (c *guardedConn) begin(w *controlWatch) {
 type dialer struct{ timeout time.Duration }
 
 func (d dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&net.Dialer{Timeout: d.timeout, KeepAlive: 30 * time.Second}).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &guardedConn{Conn: conn}, nil
+	return (&net.Dialer{Timeout: d.timeout, KeepAlive: 30 * time.Second}).DialContext(ctx, network, addr)
 }
 
 func (d dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
 	td := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}}
-	conn, err := td.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
+	return td.DialContext(ctx, network, addr)
+}
+
+type dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// guarded makes the connections of a dial guarded ones.
+func guarded(d dial) dial {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := d(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &guardedConn{Conn: conn}, nil
 	}
-	return &guardedConn{Conn: conn}, nil
 }
 
 // watch guards the connection that a request gets, has what comes before its
 // response told, and its head looked at. Each try gets a watch of its own: the
 // connection of the one before may still be read.
-func watch(ctx context.Context, out *outgoing) context.Context {
-	filter := &interimFilter{tell: out.interim}
+func watch(ctx context.Context, out *outgoing, filter *interimFilter) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			c, ok := info.Conn.(*guardedConn)

@@ -2,6 +2,7 @@ package shield
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,18 @@ import (
 // how long they wait, and for some of them that is no more than five seconds.
 type pool struct {
 	http.RoundTripper
-	idle time.Duration // how long a connection may be unused; 0 if somebody else decides
+	direct *direct       // for requests without a body; nil: they go with the others
+	idle   time.Duration // how long a connection may be unused; 0 if somebody else decides
+}
+
+// pool makes a pool of connections to where base points.
+func (o *origin) pool(base *url.URL, idle time.Duration) *pool {
+	d := dialer{orElse(o.def.ConnectTimeout, 5*time.Second)}
+	p := &pool{RoundTripper: o.transport(d, idle), idle: idle}
+	if o.def.MaxConns == 0 { // or nobody would count all of them
+		p.direct = newDirect(base, d, idle)
+	}
+	return p
 }
 
 // longestIdle holds for servers that say nothing.
@@ -36,7 +48,7 @@ func (o *origin) heed(u *upstream, h http.Header) {
 		o.mu.Unlock()
 		return
 	}
-	u.pools = append(u.pools, &pool{o.transport(limit), limit})
+	u.pools = append(u.pools, o.pool(u.base, limit))
 	o.mu.Unlock()
 	last.disconnect()
 }
@@ -44,6 +56,9 @@ func (o *origin) heed(u *upstream, h http.Header) {
 // disconnect closes the connections that are not in use, and those in use when
 // they come back.
 func (p *pool) disconnect() {
+	if p.direct != nil {
+		p.direct.disconnect()
+	}
 	if c, ok := p.RoundTripper.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -23,6 +24,7 @@ type origin struct {
 	def    *policy.Origin
 	opts   *Options
 	counts *counts
+	direct bool // requests without a body do without a transport
 
 	mu        sync.Mutex // guards the upstreams' state
 	upstreams []*upstream
@@ -41,7 +43,8 @@ func newOrigin(def *policy.Origin, opts *Options, c *counts) (*origin, error) {
 		if err != nil || base.Host == "" {
 			return nil, fmt.Errorf("%w: upstream %q", ErrNoOrigin, u.URL)
 		}
-		first := &pool{o.transport(longestIdle), longestIdle}
+		first := o.pool(base, longestIdle)
+		o.direct = first.direct != nil && opts.Transport == nil
 		if opts.Transport != nil {
 			first = &pool{RoundTripper: opts.Transport(def, u)}
 		}
@@ -57,18 +60,18 @@ func (o *origin) headerTimeout() time.Duration { return orElse(o.def.HeaderTimeo
 func (o *origin) idleTimeout() time.Duration   { return orElse(o.def.IdleTimeout, 30*time.Second) }
 func (o *origin) totalTimeout() time.Duration  { return orElse(o.def.TotalTimeout, time.Hour) }
 
-func (o *origin) transport(idle time.Duration) http.RoundTripper {
-	dial := dialer{orElse(o.def.ConnectTimeout, 5*time.Second)}
+// transport is for what is more than a head: uploads, and connections that switch protocols.
+func (o *origin) transport(d dialer, idle time.Duration) http.RoundTripper {
 	return &http.Transport{
 		Proxy:                  nil, // the environment does not say where origins are
-		DialContext:            dial.plain,
-		DialTLSContext:         dial.secure,
+		DialContext:            guarded(d.plain),
+		DialTLSContext:         guarded(d.secure),
 		DisableCompression:     true, // or it would ask for gzip and decode it
-		MaxResponseHeaderBytes: 64 << 10,
+		MaxResponseHeaderBytes: maxHead,
 		MaxConnsPerHost:        o.def.MaxConns,
-		MaxIdleConnsPerHost:    256,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        idle,
-		ReadBufferSize:         16 << 10,
+		ReadBufferSize:         readAhead,
 		WriteBufferSize:        8 << 10,
 	}
 }
@@ -76,8 +79,35 @@ func (o *origin) transport(idle time.Duration) http.RoundTripper {
 // send asks one upstream after the other, at most Retries more after the first,
 // and returns the first answer. The header timeout covers all of them.
 func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
+	filter := &interimFilter{tell: out.interim}
+	if o.direct && out.bare() {
+		return o.sendDirect(ctx, out, filter)
+	}
+	return o.sendThrough(ctx, out, filter)
+}
+
+// sendDirect is for requests without a body.
+func (o *origin) sendDirect(ctx context.Context, out *outgoing, filter *interimFilter) (*reply, error) {
+	limit := o.headerTimeout()
+	q := call{outgoing: out, host: o.hostFor(out), filter: filter, due: time.Now().Add(limit)}
+	rep, err := o.try(ctx, out, func(u *upstream) (*http.Response, error) {
+		resp, err := o.connections(u).direct.ask(ctx, q)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, fmt.Errorf("%w: no response head in %s", ErrOriginTimeout, limit)
+		}
+		return resp, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	rep.body.ctx, rep.body.idle = ctx, o.idleTimeout()
+	return rep, nil
+}
+
+// sendThrough is for all that net/http has a transport for.
+func (o *origin) sendThrough(ctx context.Context, out *outgoing, filter *interimFilter) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ctx = watch(ctx, out)
+	ctx = watch(ctx, out, filter)
 	patience := o.patience(cancel)
 	defer patience.end()
 	if out.stream != nil {
@@ -85,19 +115,40 @@ func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 	} else {
 		patience.start()
 	}
+	rep, err := o.try(ctx, out, func(u *upstream) (*http.Response, error) {
+		hreq, err := o.request(ctx, u, out)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := o.connections(u).RoundTrip(hreq)
+		if err == nil {
+			out.control.correct(resp.Header)
+		}
+		return resp, err
+	})
+	if err != nil {
+		cancel(nil)
+		return nil, err
+	}
+	rep.body.arm(ctx, cancel, o)
+	return rep, nil
+}
+
+// A way sends a request to an upstream, once.
+type way func(u *upstream) (*http.Response, error)
+
+func (o *origin) try(ctx context.Context, out *outgoing, by way) (*reply, error) {
 	tried := make(map[*upstream]bool, 1)
 	for try := 0; ; try++ {
 		u := o.pick(tried)
 		tried[u] = true
-		rep, err := o.ask(ctx, u, out)
+		rep, err := o.ask(ctx, u, out, by)
 		if err == nil {
-			rep.body.arm(ctx, cancel, o)
 			return rep, nil
 		}
 		again := try < o.def.Retries && len(tried) < len(o.upstreams) &&
 			errors.Is(err, ErrOriginUnreachable) && out.repeatable() && ctx.Err() == nil
 		if !again {
-			cancel(nil)
 			return nil, err
 		}
 		o.counts.retries.Add(1)
@@ -105,15 +156,11 @@ func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
 }
 
 // ask asks one upstream once.
-func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing) (*reply, error) {
-	hreq, err := o.request(ctx, u, out)
-	if err != nil {
-		return nil, err
-	}
+func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing, by way) (*reply, error) {
 	o.counts.originRequests.Add(1)
 	u.requests.Add(1)
 	asked := o.opts.Now()
-	resp, err := o.connections(u).RoundTrip(hreq)
+	resp, err := by(u)
 	if err != nil {
 		err = classify(ctx, err)
 		o.judge(u, err, 0)
@@ -121,7 +168,6 @@ func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing) (*reply, e
 	}
 	o.judge(u, nil, resp.StatusCode)
 	o.heed(u, resp.Header)
-	out.control.correct(resp.Header)
 	rep, err := check(resp, out, asked, o.opts.Now())
 	if err != nil {
 		_ = resp.Body.Close()
@@ -129,6 +175,14 @@ func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing) (*reply, e
 	}
 	rep.body = &replyBody{src: resp.Body, switched: resp.StatusCode == http.StatusSwitchingProtocols}
 	return rep, nil
+}
+
+// hostFor is the Host that out is sent with.
+func (o *origin) hostFor(out *outgoing) string {
+	if o.def.Host != "" {
+		return o.def.Host
+	}
+	return out.host
 }
 
 func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http.Request, error) {
@@ -139,7 +193,7 @@ func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http
 	hreq := (&http.Request{
 		Method:     out.method,
 		URL:        at,
-		Host:       out.host,
+		Host:       o.hostFor(out),
 		Header:     out.header.Clone(),
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
@@ -147,9 +201,6 @@ func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http
 	}).WithContext(ctx)
 	if out.method == methodQuery && hreq.Header["Idempotency-Key"] == nil {
 		hreq.Header["Idempotency-Key"] = []string{} // is not sent; says that a connection which broke may be replaced
-	}
-	if o.def.Host != "" {
-		hreq.Host = o.def.Host
 	}
 	switch {
 	case out.stream != nil:
@@ -181,6 +232,9 @@ const methodQuery = "QUERY"
 func classify(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	if errors.Is(err, ErrOriginTimeout) || errors.Is(err, ErrTarget) {
+		return err
 	}
 	var op *net.OpError
 	var timeout net.Error

@@ -223,10 +223,8 @@ func overrides(name string) bool {
 // locate puts target on an upstream so that net/http writes its very bytes, or
 // says that it cannot.
 func locate(base *url.URL, target string) (*url.URL, error) {
-	for i := range len(target) {
-		if c := target[i]; c <= ' ' || c == 0x7f {
-			return nil, fmt.Errorf("%w: %.200q", ErrTarget, target) // it would end the request line
-		}
+	if err := forwardable(target); err != nil {
+		return nil, err
 	}
 	u := &url.URL{Scheme: base.Scheme, Host: base.Host}
 	if strings.HasPrefix(target, "//") {
@@ -237,8 +235,21 @@ func locate(base *url.URL, target string) (*url.URL, error) {
 	} else {
 		u.Opaque = target
 	}
-	if u.RequestURI() != target || target == "" {
+	if u.RequestURI() != target {
 		return nil, fmt.Errorf("%w: %.200q", ErrTarget, target)
 	}
 	return u, nil
+}
+
+// forwardable refuses a target that would end the request line.
+func forwardable(target string) error {
+	for i := range len(target) {
+		if c := target[i]; c <= ' ' || c == 0x7f {
+			return fmt.Errorf("%w: %.200q", ErrTarget, target)
+		}
+	}
+	if target == "" {
+		return fmt.Errorf("%w: it is empty", ErrTarget)
+	}
+	return nil
 }

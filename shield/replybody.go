@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,10 +19,11 @@ type replyBody struct {
 	switched bool
 
 	ctx    context.Context
-	cancel context.CancelCauseFunc
-	idle   time.Duration
-	timer  *time.Timer // nil: no idle timeout
+	cancel context.CancelCauseFunc // nil: closing src is enough
+	idle   time.Duration           // 0: any
+	timer  *time.Timer             // for src that has no deadlines of its own
 
+	closed atomic.Bool
 	once   sync.Once
 	unhook func() bool // of the context's end, for a switched connection
 	done   func()      // gives the origin back
@@ -35,8 +38,7 @@ func (b *replyBody) arm(ctx context.Context, cancel context.CancelCauseFunc, o *
 		return
 	}
 	b.idle = o.idleTimeout()
-	err := fmt.Errorf("%w: body silent for %s", ErrOriginTimeout, b.idle)
-	b.timer = time.AfterFunc(b.idle, func() { cancel(err) })
+	b.timer = time.AfterFunc(b.idle, func() { cancel(b.silent()) })
 	b.timer.Stop()
 }
 
@@ -44,25 +46,40 @@ func (b *replyBody) arm(ctx context.Context, cancel context.CancelCauseFunc, o *
 // nothing happens, and end with their client.
 func (b *replyBody) endless(contentType string) {
 	if media, _, _ := strings.Cut(contentType, ";"); strings.EqualFold(strings.TrimSpace(media), "text/event-stream") {
-		b.timer = nil
+		b.timer, b.idle = nil, 0
 	}
 }
 
 func (b *replyBody) Read(p []byte) (int, error) {
-	if b.timer != nil {
-		b.timer.Reset(b.idle)
-	}
-	n, err := b.src.Read(p)
-	if b.timer != nil {
-		b.timer.Stop()
-	}
+	n, err := b.read(p)
 	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return n, err
 	}
 	if cause := context.Cause(b.ctx); cause != nil {
 		return n, cause
 	}
+	switch {
+	case b.closed.Load():
+		return n, errBodyClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, b.silent()
+	}
 	return n, fmt.Errorf("%w: %w", ErrOriginTruncated, err)
+}
+
+func (b *replyBody) read(p []byte) (int, error) {
+	switch body, ok := b.src.(*incoming); {
+	case ok:
+		body.allow(b.idle)
+	case b.timer != nil:
+		b.timer.Reset(b.idle)
+		defer b.timer.Stop()
+	}
+	return b.src.Read(p)
+}
+
+func (b *replyBody) silent() error {
+	return fmt.Errorf("%w: body silent for %s", ErrOriginTimeout, b.idle)
 }
 
 // Write sends on a switched connection.
@@ -79,7 +96,10 @@ func (b *replyBody) Close() error {
 	if b.unhook != nil {
 		b.unhook()
 	}
-	b.cancel(errBodyClosed)
+	b.closed.Store(true)
+	if b.cancel != nil {
+		b.cancel(errBodyClosed)
+	}
 	err := b.src.Close()
 	b.once.Do(b.done)
 	return err

@@ -167,7 +167,7 @@ func (o *origin) check(ctx context.Context, u *upstream) bool {
 	ctx, cancel := context.WithTimeout(ctx, orElse(o.def.Health.Timeout, 5*time.Second))
 	defer cancel()
 	out := &outgoing{method: http.MethodGet, target: o.def.Health.Path, host: u.base.Host, header: http.Header{"User-Agent": {"weir-health"}}}
-	hreq, err := o.request(watch(ctx, out), u, out)
+	hreq, err := o.request(watch(ctx, out, &interimFilter{}), u, out)
 	if err != nil {
 		return false
 	}

@@ -1,0 +1,155 @@
+package shield
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxIdle is how many unused connections an upstream has at most.
+const maxIdle = 256
+
+// A direct is the way to one upstream for requests without a body: connections that stay open.
+//
+// net/http's Transport has two goroutines for each connection, to which every request and every
+// response is handed over.
+type direct struct {
+	dial dial
+	addr string
+	idle time.Duration // how long a connection may be unused
+
+	mu     sync.Mutex    // guards what follows
+	free   []*connection // what was used last is last
+	closed bool
+}
+
+// newDirect returns the way to where base points.
+func newDirect(base *url.URL, d dialer, idle time.Duration) *direct {
+	w := &direct{dial: d.plain, addr: base.Host, idle: idle}
+	port := "80"
+	if base.Scheme == "https" {
+		w.dial, port = d.secure, "443"
+	}
+	if base.Port() == "" {
+		w.addr = net.JoinHostPort(base.Hostname(), port)
+	}
+	return w
+}
+
+// A call is a request without a body, and when the head of the answer is due.
+type call struct {
+	*outgoing
+	host   string
+	filter *interimFilter
+	due    time.Time
+}
+
+// ask asks once. A kept connection that turns out to be closed costs nothing but another
+// one: that the origin closed it while it was idle is all that is likely, RFC 9112 9.3.1.
+func (d *direct) ask(ctx context.Context, q call) (*http.Response, error) {
+	if c := d.take(); c != nil {
+		resp, err := d.on(ctx, c, q)
+		if err == nil || c.begun || !stale(err) || ctx.Err() != nil {
+			return resp, err
+		}
+	}
+	c, err := d.connect(ctx, q.due)
+	if err != nil {
+		return nil, err
+	}
+	return d.on(ctx, c, q)
+}
+
+// stale says whether a connection had ended, or had something left, before it was used again.
+func stale(err error) bool {
+	return hungUp(err) || errors.Is(err, syscall.EPIPE) || errors.Is(err, errUnsolicited)
+}
+
+func (d *direct) connect(ctx context.Context, due time.Time) (*connection, error) {
+	ctx, cancel := context.WithDeadline(ctx, due)
+	defer cancel()
+	conn, err := d.dial(ctx, "tcp", d.addr)
+	if err != nil {
+		return nil, err
+	}
+	return newConnection(conn), nil
+}
+
+// on asks on a connection, which ends when ctx does, until the body has been read.
+func (d *direct) on(ctx context.Context, c *connection, q call) (*http.Response, error) {
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	_ = c.SetDeadline(q.due) // fails where the next write does
+	resp, err := c.ask(q)
+	if err != nil {
+		stop()
+		_ = c.Close()
+		return nil, err
+	}
+	body := &incoming{ReadCloser: resp.Body, conn: c, stop: stop}
+	if !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols {
+		body.back = func() { d.put(c) }
+	}
+	if resp.Body == http.NoBody {
+		body.end(true)
+		return resp, nil
+	}
+	resp.Body = body
+	return resp, nil
+}
+
+// take returns the connection that was used last, or nil.
+func (d *direct) take() *connection {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.free) - 1
+	if n < 0 {
+		return nil
+	}
+	c := d.free[n]
+	d.free[n], d.free = nil, d.free[:n]
+	c.idle.Stop() // if it is too late, drop does not find it
+	return c
+}
+
+func (d *direct) put(c *connection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || len(d.free) >= maxIdle {
+		_ = c.Close()
+		return
+	}
+	d.free = append(d.free, c)
+	if c.idle == nil {
+		c.idle = time.AfterFunc(d.idle, func() { d.drop(c) })
+	} else {
+		c.idle.Reset(d.idle)
+	}
+}
+
+// drop closes a connection if nobody uses it.
+func (d *direct) drop(c *connection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := slices.Index(d.free, c); i >= 0 {
+		d.free = slices.Delete(d.free, i, i+1)
+		_ = c.Close()
+	}
+}
+
+// disconnect closes the connections that are not in use, and those in use when they come back.
+func (d *direct) disconnect() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	for _, c := range d.free {
+		c.idle.Stop()
+		_ = c.Close()
+	}
+	d.free = nil
+}
