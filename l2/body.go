@@ -24,9 +24,11 @@ type body struct {
 	pins   []*segment // references that keep dropped segments readable
 	err    error      // why it can no longer be stored
 
+	mostRecent int
+
 	cacheMu sync.Mutex // guards recent; not held during I/O
 	recent  []recentChunk
-	turn    int // the slot of recent to be used next
+	turn    int // the slot of recent to be used next, once there are mostRecent
 
 	holders int // guarded by store.bodiesMu
 }
@@ -39,7 +41,7 @@ type chunkRef struct {
 // recentChunk is a chunk that was read from disk: readers ask for small pieces of it, one after the other.
 type recentChunk struct {
 	index int
-	raw   []byte // nil in an unused slot
+	raw   []byte
 }
 
 // A body that is being written may have several readers at different places, a looked-up object has one.
@@ -94,7 +96,7 @@ func (b *body) copyTail(p []byte, off int64) (n int, ok bool, err error) {
 func (b *body) chunk(i int) ([]byte, error) {
 	b.cacheMu.Lock()
 	for _, c := range b.recent {
-		if c.raw != nil && c.index == i {
+		if c.index == i {
 			b.cacheMu.Unlock()
 			return c.raw, nil
 		}
@@ -121,9 +123,13 @@ func (b *body) chunk(i int) ([]byte, error) {
 
 func (b *body) remember(i int, raw []byte) {
 	b.cacheMu.Lock()
+	defer b.cacheMu.Unlock()
+	if len(b.recent) < b.mostRecent {
+		b.recent = append(b.recent, recentChunk{i, raw})
+		return
+	}
 	b.recent[b.turn] = recentChunk{i, raw}
 	b.turn = (b.turn + 1) % len(b.recent)
-	b.cacheMu.Unlock()
 }
 
 // fetch reads a frame from its segment.

@@ -44,16 +44,14 @@ func compressible(h http.Header) bool {
 	return h.Get("Content-Encoding") == ""
 }
 
-// encodeChunk returns the form to store: zstd when it saves an eighth or more.
-func encodeChunk(raw []byte, try bool) (coding byte, data []byte) {
-	if !try || len(raw) < minCompress {
-		return codingRaw, raw
+// appendChunk appends the form to store to dst: zstd when it saves an eighth or more.
+func appendChunk(dst, raw []byte, try bool) (coding byte, out []byte) {
+	if try && len(raw) >= minCompress {
+		if z := encoder().EncodeAll(raw, dst); len(z)-len(dst) <= len(raw)-len(raw)/8 {
+			return codingZstd, z
+		}
 	}
-	z := encoder().EncodeAll(raw, make([]byte, 0, len(raw)-len(raw)/8+64))
-	if len(z) > len(raw)-len(raw)/8 {
-		return codingRaw, raw
-	}
-	return codingZstd, z
+	return codingRaw, append(dst, raw...)
 }
 
 // decodeChunk returns exactly raw bytes, or an error.

@@ -60,8 +60,8 @@ func SampleUses() []byte {
 }
 
 func SampleChunk(serial uint64, index int, raw []byte) []byte {
-	coding, data := encodeChunk(raw, true)
-	return newChunkFrame(serial, index, coding, len(raw), data)
+	frame, _ := newChunkFrame(serial, index, raw, true)
+	return frame
 }
 
 // Reseal makes the checksum of an altered frame or table right again, to get at what lies behind it.

@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -76,15 +77,18 @@ func openFrame(f []byte, kind byte) ([]byte, error) {
 	return f[frameHeader:], nil
 }
 
-// newChunkFrame makes the frame of one chunk. data is raw, or its zstd form when that is shorter.
-func newChunkFrame(serial uint64, index int, coding byte, raw int, data []byte) []byte {
-	f := make([]byte, chunkFrame, chunkFrame+len(data))
+// newChunkFrame makes the frame of one chunk, compressed where that is to be tried and pays.
+func newChunkFrame(serial uint64, index int, raw []byte, try bool) (frame []byte, coding byte) {
+	coding, f := appendChunk(make([]byte, chunkFrame, chunkFrame+len(raw)), raw, try)
+	if 2*len(f) < cap(f) {
+		f = bytes.Clone(f) // it is kept until it is on disk, and counted by its length
+	}
 	p := f[frameHeader:]
 	binary.LittleEndian.PutUint64(p, serial)
 	binary.LittleEndian.PutUint32(p[8:], uint32(index))
 	p[12] = coding
-	binary.LittleEndian.PutUint32(p[13:], uint32(raw))
-	return endFrame(append(f, data...), 0, kindChunk)
+	binary.LittleEndian.PutUint32(p[13:], uint32(len(raw)))
+	return endFrame(f, 0, kindChunk), coding
 }
 
 // openChunk checks a chunk frame and returns the chunk's bytes as they were written. They may alias f.

@@ -122,7 +122,7 @@ func readHead(g *segment, e entry, withChunk bool) (chunk []byte, h *head, err e
 func (s *Store) bodyOf(h *head) *body {
 	b := &body{
 		store: s, serial: h.serial, chunkSize: int(h.chunkSize), length: h.length,
-		refs: make([]chunkRef, len(h.refs)), recent: make([]recentChunk, readerRecent),
+		refs: make([]chunkRef, len(h.refs)), mostRecent: readerRecent,
 	}
 	for i, r := range h.refs {
 		b.refs[i].place = r
@@ -171,7 +171,9 @@ func (s *Store) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
 	if s.stalled() {
 		return ErrUnavailable
 	}
-	defer s.replacing(key)()
+	replacing := s.replacing(key)
+	replacing.Lock()
+	defer replacing.Unlock()
 	b, err := s.currentBody(key, resp.Selection, old)
 	if err != nil {
 		return err
@@ -185,12 +187,8 @@ func (s *Store) Freshen(key keying.Key, old, resp *rfc9111.Response) error {
 	return s.publish(key, resp, op{kind: opHead, body: b, fresh: true})
 }
 
-// replacing locks out who else replaces what is stored under key, until the function that it returns is called.
-func (s *Store) replacing(key keying.Key) (unlock func()) {
-	mu := &s.replaceMu[shardOf(key.Digest())]
-	mu.Lock()
-	return mu.Unlock
-}
+// replacing is held by who replaces what is stored under key.
+func (s *Store) replacing(key keying.Key) *sync.Mutex { return &s.replaceMu[shardOf(key.Digest())] }
 
 // sameHead says whether a stored head is old, as far as it was kept.
 func sameHead(stored, old *rfc9111.Response) bool {

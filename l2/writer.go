@@ -18,6 +18,10 @@ type Writer struct {
 	body  *body
 	try   bool // compression pays
 	once  sync.Once
+
+	// The last chunk, which goes with the head, of a body that ended where it was said to.
+	index int
+	frame []byte
 }
 
 // Create begins to store an object. resp.Length says how long the body will be, -1 when that is not known. ErrUnavailable:
@@ -31,7 +35,7 @@ func (s *Store) Create(key keying.Key, resp *rfc9111.Response) (*Writer, error) 
 	case resp.Length > s.opts.MaxObject:
 		return nil, fmt.Errorf("body of %d bytes: %w", resp.Length, ErrTooLarge)
 	}
-	b := &body{store: s, serial: rand.Uint64(), chunkSize: s.chunkSize, recent: make([]recentChunk, writerRecent)}
+	b := &body{store: s, serial: rand.Uint64(), chunkSize: s.chunkSize, mostRecent: writerRecent}
 	b.hold()
 	return &Writer{store: s, key: key, resp: resp, body: b, try: compressible(resp.Header)}, nil
 }
@@ -43,7 +47,18 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		return 0, err
 	}
 	for len(p) > 0 {
+		if w.frame != nil {
+			err := fmt.Errorf("more than %d bytes: %w", w.resp.Length, ErrLength)
+			b.fail(err)
+			return n, err
+		}
 		c := min(len(p), b.chunkSize-len(b.tail))
+		if len(b.tail) == 0 && b.length+int64(c) == w.resp.Length { // most short bodies come so
+			w.index, w.frame = w.cut(p[:c])
+			n += c
+			p = p[c:]
+			continue
+		}
 		b.mu.Lock()
 		if b.tail == nil {
 			b.tail = make([]byte, 0, w.tailSize(c))
@@ -60,7 +75,7 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		}
 		// The last chunk goes with the head.
 		if full && length != w.resp.Length {
-			i, frame := w.cut()
+			i, frame := w.cut(nil)
 			if err := w.store.queue.add(op{kind: opChunk, body: b, index: i, frame: frame, large: w.large()}, nil); err != nil {
 				return n, err
 			}
@@ -82,16 +97,20 @@ func (w *Writer) large() bool {
 	return w.resp.Length < 0 && w.body.length >= int64(w.body.chunkSize) || max(w.resp.Length, w.body.length) > w.store.youngObject
 }
 
-// cut turns the tail into a complete chunk.
-func (w *Writer) cut() (index int, frame []byte) {
+// cut makes a complete chunk of the tail, or of p where there is none.
+func (w *Writer) cut(p []byte) (index int, frame []byte) {
 	b := w.body
-	coding, data := encodeChunk(b.tail, w.try)
+	raw := b.tail
+	if len(raw) == 0 {
+		raw = p
+	}
+	frame, coding := newChunkFrame(b.serial, len(b.refs), raw, w.try)
 	w.try = w.try && coding == codingZstd
-	frame = newChunkFrame(b.serial, len(b.refs), coding, len(b.tail), data)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.refs = append(b.refs, chunkRef{frame: frame})
 	b.tail = nil
+	b.length += int64(len(p))
 	return len(b.refs) - 1, frame
 }
 
@@ -125,11 +144,13 @@ func (w *Writer) commit(resp *rfc9111.Response) error {
 		whole.Length = b.length
 		resp = &whole
 	}
-	o := op{kind: opHead, body: b, large: w.large()}
+	o := op{kind: opHead, body: b, large: w.large(), index: w.index, frame: w.frame}
 	if len(b.tail) > 0 {
-		o.index, o.frame = w.cut()
+		o.index, o.frame = w.cut(nil)
 	}
-	defer w.store.replacing(w.key)()
+	replacing := w.store.replacing(w.key)
+	replacing.Lock()
+	defer replacing.Unlock()
 	return w.store.publish(w.key, resp, o)
 }
 
