@@ -3,7 +3,6 @@ package rfc9111
 import (
 	"encoding/binary"
 	"errors"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -31,6 +30,7 @@ const (
 // and of an incomplete body the whole size plus one and the ranges held.
 // Numbers are varints, strings have their length before them, lists their count.
 func (r *Response) Encode(dst []byte) []byte {
+	dst = slices.Grow(dst, r.bound())
 	dst = append(dst, codecVersion)
 	dst = binary.AppendUvarint(dst, uint64(r.Status))
 	dst = appendTime(dst, r.RequestTime)
@@ -59,7 +59,7 @@ func (r *Response) Encode(dst []byte) []byte {
 	for _, tag := range r.Tags {
 		dst = appendString(dst, tag)
 	}
-	dst = appendHeader(dst, r.Header, appendString)
+	dst = appendHeader(dst, r.Header, false)
 	if r.Parts == nil {
 		return dst
 	}
@@ -72,16 +72,49 @@ func (r *Response) Encode(dst []byte) []byte {
 	return dst
 }
 
-// appendHeader writes how many names and values there are in all, then each name with its values.
-func appendHeader(dst []byte, h http.Header, appendName func([]byte, string) []byte) []byte {
+// bound is about the length of r's form, and hardly ever less.
+func (r *Response) bound() int {
+	const most = 80 // of the numbers
+	n := most + len(r.Selection) + fieldBytes(r.Header)
+	for _, tag := range r.Tags {
+		n += 2 + len(tag)
+	}
+	return n
+}
+
+// fieldBytes is about what the fields of h take, lengths included.
+func fieldBytes(h http.Header) int {
+	n := 4
+	for name, values := range h {
+		n += 2 + len(name)
+		for _, v := range values {
+			n += 2 + len(v)
+		}
+	}
+	return n
+}
+
+// appendHeader writes how many names and values there are in all, then each name, as packed
+// says, with its values.
+func appendHeader(dst []byte, h http.Header, packed bool) []byte {
 	values := 0
 	for _, v := range h {
 		values += len(v)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(h)))
 	dst = binary.AppendUvarint(dst, uint64(values))
-	for _, name := range slices.Sorted(maps.Keys(h)) {
-		dst = appendName(dst, name)
+	var room [32]string // more names than most headers have
+	names := room[:0]
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if packed {
+			dst = appendPackedName(dst, name)
+		} else {
+			dst = appendString(dst, name)
+		}
 		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
 		for _, v := range h[name] {
 			dst = appendString(dst, v)

@@ -7,7 +7,10 @@ import (
 
 // PackHeader returns the fields of h in few bytes, to be held in memory and for [UnpackHeader] of the
 // same process: as in an encoded Response, but of common names only the number.
-func PackHeader(h http.Header) string { return string(appendHeader(nil, h, appendPackedName)) }
+func PackHeader(h http.Header) string {
+	var room [1 << 10]byte
+	return string(appendHeader(room[:0], h, true))
+}
 
 // UnpackHeader returns the fields that PackHeader was given. All values are parts of packed.
 func UnpackHeader(packed string) http.Header {

@@ -17,19 +17,35 @@ func Conditional(h http.Header, stored *Response) http.Header {
 	if out == nil {
 		out = http.Header{}
 	}
+	MakeConditional(out, stored)
+	return out
+}
+
+// MakeConditional makes h what [Conditional] returns.
+func MakeConditional(h http.Header, stored *Response) {
 	for _, name := range preconditions {
-		delete(out, name)
+		delete(h, name)
 	}
 	if stored == nil {
-		return out
+		return
 	}
 	if tag, ok := entityTag(stored.Header); ok {
-		out["If-None-Match"] = []string{tag}
+		h["If-None-Match"] = []string{tag}
 	}
 	if _, ok := fieldTime(stored.Header, "Last-Modified"); ok {
-		out["If-Modified-Since"] = []string{stored.Header["Last-Modified"][0]}
+		h["If-Modified-Since"] = []string{stored.Header["Last-Modified"][0]}
 	}
-	return out
+}
+
+// Unconditional returns h without the client's own conditional and range fields, to be read
+// only: h itself when it has none.
+func Unconditional(h http.Header) http.Header {
+	for _, name := range preconditions {
+		if h[name] != nil {
+			return Conditional(h, nil)
+		}
+	}
+	return h
 }
 
 // hasValidator says whether a stored response can be validated.
