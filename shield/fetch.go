@@ -289,7 +289,7 @@ func (s *Shield) ride(ctx context.Context, k ticket) (*rfc9111.Answer, *another,
 	}
 	st, started, err := s.flights.join(ctx, s.base, k)
 	if started {
-		go s.run(st.f)
+		s.crew.start(st.f)
 	} else {
 		s.running.Done()
 	}
@@ -391,10 +391,8 @@ func (s *Shield) arriveSharing(req *policy.Request, st seat, d rfc9111.Decision)
 	}
 	trailer := trailerFor(req, out.trailer, reserved)
 	if whole, ok := st.f.body.finished(); ok && (trailer == nil || len(trailer.Fields()) == 0) {
-		head := *out.headFor(st)
-		head.Length = int64(len(whole))
 		s.flights.leave(st)
-		return &rfc9111.Answer{Head: &head, Bytes: whole, Decision: d}
+		return &rfc9111.Answer{Head: ofLength(out.headFor(st), int64(len(whole))), Bytes: whole, Decision: d}
 	}
 	body := &sharedBody{reader: st.reader, counts: &s.counts, leave: func() { s.flights.leave(st) }}
 	return &rfc9111.Answer{Head: out.headFor(st), Body: body, Trailer: trailer, Decision: d}
@@ -419,10 +417,7 @@ func (s *Shield) Refresh(req *policy.Request) {
 		return
 	}
 	s.counts.refreshes.Add(1)
-	go func() {
-		defer s.counts.refreshing.Add(-1)
-		s.run(f)
-	}()
+	s.crew.start(f)
 }
 
 // forRefresh makes a client's request the shield's own: a GET, and without what the

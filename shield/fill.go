@@ -30,7 +30,7 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 	}
 	rules := &f.req.Plan.Rules
 	shared := rfc9111.Shared(head, rules)
-	v := s.storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, shared, rules)
+	v := s.storable(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Unconditional(f.req.Header)}, shared, rules)
 	d.Status = v.Status
 	if !v.Store {
 		s.rememberPass(f.req, shared)
@@ -168,9 +168,17 @@ func (s *Shield) fill(f *flight, head *rfc9111.Response, d rfc9111.Decision) {
 		f.body.end(err)
 		return
 	}
-	final := *head
-	final.Length = tail.size
-	s.finish(f, &final, tail)
+	s.finish(f, ofLength(head, tail.size), tail)
+}
+
+// ofLength is head with the length of its body, which may not have been known before.
+func ofLength(head *rfc9111.Response, n int64) *rfc9111.Response {
+	if head.Length == n {
+		return head
+	}
+	own := *head
+	own.Length = n
+	return &own
 }
 
 // A tail is the end of a body that was received whole.
@@ -183,10 +191,10 @@ type tail struct {
 // copyBody moves the body from the origin to readers and store, all but what came
 // last. src says when it is not as long as was said.
 func (s *Shield) copyBody(f *flight, src io.Reader, w Writer, length int64) (tail, error) {
-	b := f.body
+	b := &f.body
 	t := tail{storing: w != nil}
 	for length != 0 {
-		if err := b.admit(f.ctx); err != nil {
+		if err := b.admit(f.ctx, func() { s.flights.disown(f) }); err != nil {
 			return t, err
 		}
 		p := b.room()

@@ -31,7 +31,7 @@ type flight struct {
 	ownCodings bool            // asks with its client's Accept-Encoding unless something is to be validated
 	detail     string          // why it goes alone, for people who debug
 	leaderless bool            // a refresh: no client has a seat when it begins
-	body       *body
+	body       body
 	early      bulletin // what the origin sent before its response
 
 	ctx    context.Context
@@ -238,12 +238,11 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		alone:      k.alone,
 		ownCodings: k.ownCodings,
 		detail:     k.detail,
-		body:       newBody(t.opts, &t.memory),
 		ready:      make(chan struct{}),
 		wanted:     !k.alone,
 	}
+	f.body.init(t.opts, &t.memory)
 	f.ctx, f.cancel = context.WithCancelCause(base)
-	f.body.onRelease = func() { t.disown(f) }
 	t.running++
 	t.most = max(t.most, t.running)
 	if !k.alone {
@@ -435,23 +434,25 @@ func (t *flights) leave(s seat) {
 	if f.leader == s.reader {
 		f.leader = nil
 	}
-	left := f.body.detach(s.reader)
-	if left == 0 && !f.wanted && !f.ended {
+	occupied := f.body.detach(s.reader)
+	if !occupied && !f.wanted && !f.ended {
 		t.barLocked(f)
 		f.cancel(errAbandoned)
 	}
-	drained := left == 0 && f.ended
+	drained := !occupied && f.ended
 	t.mu.Unlock()
 	if drained {
 		f.drain()
 	}
 }
 
+// errUnanswered is of a flight whose function returned without a word.
+var errUnanswered = fmt.Errorf("%w: ended without an answer", ErrPanic)
+
 // end is called when f's function has returned.
 func (t *flights) end(f *flight) {
-	err := fmt.Errorf("%w: ended without an answer", ErrPanic)
-	t.settle(f, outcome{kind: failed, err: err})
-	f.body.end(err)
+	t.settle(f, outcome{kind: failed, err: errUnanswered})
+	f.body.end(errUnanswered)
 	t.mu.Lock()
 	t.barLocked(f)
 	f.ended = true

@@ -12,9 +12,12 @@ import (
 	"weir/rfc9111"
 )
 
-// run is the function of a flight, in its own goroutine.
+// run is the function of a flight, in a goroutine of the crew.
 func (s *Shield) run(f *flight) {
 	defer s.running.Done()
+	if f.leaderless {
+		defer s.counts.refreshing.Add(-1)
+	}
 	defer s.flights.end(f)
 	defer s.contain(f)
 	o, err := s.origins.use(f.req)

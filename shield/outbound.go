@@ -36,9 +36,10 @@ func forFlight(req *policy.Request, stored *rfc9111.Response, accepted string) *
 	if !rfc9111.MayBeConditional(req.Method) {
 		stored = nil // or an origin that has nothing newer would answer 412
 	}
-	h := rfc9111.Conditional(rfc9111.EndToEnd(req.Header), stored)
+	h := rfc9111.EndToEnd(req.Header)
+	rfc9111.MakeConditional(h, stored)
 	out := &outgoing{method: req.Method, body: req.Body, header: h}
-	out.conditional = h.Get("If-None-Match") != "" || h.Get("If-Modified-Since") != ""
+	out.conditional = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil
 	if req.Whole != nil {
 		h.Set("Range", rangeOf(req.Slice))
 		out.ranged = true
@@ -126,9 +127,8 @@ func (out *outgoing) address(req *policy.Request) {
 	if h.Get("User-Agent") == "" {
 		h["User-Agent"] = []string{""} // keeps net/http from sending its own
 	}
-	h.Set("X-Forwarded-Proto", req.Scheme)
-	h.Set("X-Forwarded-Host", req.Host)
-	h.Set("Via", ownVia)
+	told := []string{req.Scheme, req.Host, ownVia}
+	h["X-Forwarded-Proto"], h["X-Forwarded-Host"], h["Via"] = told[:1:1], told[1:2:2], told[2:]
 	if req.Plan.Rules.SurrogateControl {
 		h.Set("Surrogate-Capability", rfc9111.SurrogateCapability)
 	}

@@ -130,7 +130,7 @@ func (s *Shield) receivePart(f *flight, head *rfc9111.Response, d rfc9111.Decisi
 		return
 	}
 	shared := rfc9111.Shared(head, &f.req.Plan.Rules)
-	v, whole, r := rfc9111.StorablePart(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Conditional(f.req.Header, nil)}, shared, &f.req.Plan.Rules)
+	v, whole, r := rfc9111.StorablePart(rfc9111.Request{Method: f.req.Method, Header: rfc9111.Unconditional(f.req.Header)}, shared, &f.req.Plan.Rules)
 	d.Status = v.Status
 	switch {
 	case !v.Store:

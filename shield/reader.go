@@ -14,23 +14,24 @@ import (
 type reader struct {
 	body *body
 	ctx  context.Context // of the client
-	gone chan struct{}   // closed when it is detached
 	buf  []byte          // for WriteTo behind the window
 
 	// Guarded by body.mu.
-	pos int64
-	cut error
+	pos        int64
+	cut        error
+	left       bool          // it is detached
+	gone       chan struct{} // closed then; nil before it waits
+	prev, next *reader       // of body.readers
 }
 
-// next returns published bytes at the reader's position, waiting for them. With
+// readable returns published bytes at the reader's position, waiting for them. With
 // behind it returns none: they have to be read from the spill.
-func (r *reader) next() (p []byte, behind bool, err error) {
+func (r *reader) readable() (p []byte, behind bool, err error) {
 	b := r.body
 	for {
 		b.mu.Lock()
-		_, here := b.readers[r]
 		switch {
-		case !here:
+		case r.left:
 			err = errBodyClosed
 		case r.cut != nil:
 			err = r.cut
@@ -47,17 +48,27 @@ func (r *reader) next() (p []byte, behind bool, err error) {
 			b.mu.Unlock()
 			return p, behind, err
 		}
-		wake := b.wake
-		b.waiting++
+		wake, gone := r.waitLocked()
 		b.mu.Unlock()
 		select {
 		case <-wake:
-		case <-r.gone:
+		case <-gone:
 			return nil, false, errBodyClosed
 		case <-r.ctx.Done():
 			return nil, false, context.Cause(r.ctx)
 		}
 	}
+}
+
+// waitLocked returns what is closed when there is more to read, and when r is detached.
+func (r *reader) waitLocked() (wake, gone <-chan struct{}) {
+	if r.body.wake == nil {
+		r.body.wake = make(chan struct{})
+	}
+	if r.gone == nil {
+		r.gone = make(chan struct{})
+	}
+	return r.body.wake, r.gone
 }
 
 func (r *reader) moved(n int) {
@@ -89,7 +100,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	chunk, behind, err := r.next()
+	chunk, behind, err := r.readable()
 	n := 0
 	switch {
 	case err != nil:
@@ -106,7 +117,7 @@ func (r *reader) Read(p []byte) (int, error) {
 // WriteTo writes the shared chunks as they are.
 func (r *reader) WriteTo(w io.Writer) (total int64, err error) {
 	for {
-		chunk, behind, err := r.next()
+		chunk, behind, err := r.readable()
 		if errors.Is(err, io.EOF) {
 			return total, nil
 		}

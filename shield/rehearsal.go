@@ -124,7 +124,8 @@ func (r *Rehearsal) stops(d rfc9111.Decision) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopped == nil {
-		r.stopped = &d
+		known := d // or every d would be on the heap
+		r.stopped = &known
 	}
 	return true
 }

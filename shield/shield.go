@@ -75,6 +75,7 @@ type Shield struct {
 	store    Store // nil: nothing is stored here
 	purges   *Purges
 	flights  *flights
+	crew     *crew
 	loads    loads
 	origins  *origins
 	passes   *ledger // keys that were uncacheable: hit-for-pass
@@ -99,6 +100,7 @@ func New(store Store, purges *Purges, opts Options) *Shield {
 	s := &Shield{opts: opts.withDefaults(), store: store, purges: purges}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	s.flights = newFlights(&s.opts, purges)
+	s.crew = newCrew(s.run)
 	s.origins = newOrigins(&s.opts, &s.counts)
 	s.passes = newLedger(s.opts.MaxHitForPass)
 	s.unsliced = newLedger(s.opts.MaxHitForPass)
@@ -132,12 +134,17 @@ func (s *Shield) isClosed() bool {
 // then it cancels them, and returns an error when some had to be cut off.
 func (s *Shield) Close(ctx context.Context) error {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	s.mu.Unlock()
 
 	done := make(chan struct{})
 	go func() {
 		s.running.Wait()
+		if !again {
+			s.crew.close()
+		}
+		s.crew.wait()
 		close(done)
 	}()
 	var err error

@@ -32,14 +32,11 @@ type body struct {
 	opts *Options
 	live *atomic.Int64 // bytes of chunks in memory, of all bodies
 
-	// onRelease is called without locks by the fill before the first byte that is
-	// not stored is released: from then on nobody may start to read.
-	onRelease func()
-
 	spill spill
 
 	mu      sync.Mutex
-	readers map[*reader]struct{}
+	first   reader   // most bodies have one
+	readers *reader  // the latest, and through its links all others
 	chunks  [][]byte // len is what is published; the last may have room
 	base    int64
 	size    int64
@@ -51,22 +48,12 @@ type body struct {
 	err     error  // why it ended early, nil when it is whole
 	joined  []byte // the body in one piece, when it came whole and within keep
 
-	wake    chan struct{} // closed when there is more to read or it ended
-	waiting int           // readers that wait for wake
-	moved   chan struct{} // capacity 1: a reader moved while the fill waits
-	full    bool          // the fill waits
+	wake  chan struct{} // closed when there is more to read or it ended; nil when no reader waits
+	moved chan struct{} // capacity 1: a reader moved while the fill waits; made when it first does
+	full  bool          // the fill waits
 }
 
-func newBody(opts *Options, live *atomic.Int64) *body {
-	return &body{
-		opts:    opts,
-		live:    live,
-		readers: map[*reader]struct{}{},
-		expect:  -1,
-		wake:    make(chan struct{}),
-		moved:   make(chan struct{}, 1),
-	}
-}
+func (b *body) init(opts *Options, live *atomic.Int64) { b.opts, b.live, b.expect = opts, live, -1 }
 
 // begin is called once, before the first append: expect is the declared length
 // or -1, keep says how long a body is wanted in one piece.
@@ -79,29 +66,51 @@ func (b *body) begin(w Writer, expect, keep int64) {
 
 // attach adds a reader at the beginning.
 func (b *body) attach(ctx context.Context) *reader {
-	r := &reader{body: b, ctx: ctx, gone: make(chan struct{})}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.readers[r] = struct{}{}
+	r := &b.first
+	if r.body != nil {
+		r = new(reader)
+	}
+	r.body, r.ctx = b, ctx
+	if r.next = b.readers; r.next != nil {
+		r.next.prev = r
+	}
+	b.readers = r
 	return r
 }
 
-// detach removes a reader and says how many are left.
-func (b *body) detach(r *reader) (left int) {
+// detach removes a reader and says whether others are left.
+func (b *body) detach(r *reader) (occupied bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, here := b.readers[r]; here {
-		delete(b.readers, r)
-		close(r.gone)
+	if !r.left {
+		b.unlinkLocked(r)
+		r.left = true
+		if r.gone != nil {
+			close(r.gone)
+		}
 		b.movedLocked()
 	}
-	return len(b.readers)
+	return b.readers != nil
+}
+
+func (b *body) unlinkLocked(r *reader) {
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		b.readers = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	}
+	r.prev, r.next = nil, nil
 }
 
 func (b *body) occupied() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.readers) > 0
+	return b.readers != nil
 }
 
 // room returns memory to receive into. Only the fill calls it, and only the fill
@@ -154,10 +163,9 @@ func (b *body) storedUpTo() {
 }
 
 func (b *body) wakeLocked() {
-	if b.waiting > 0 {
-		b.waiting = 0
+	if b.wake != nil {
 		close(b.wake)
-		b.wake = make(chan struct{})
+		b.wake = nil
 	}
 }
 
@@ -170,8 +178,10 @@ func (b *body) movedLocked() {
 	}
 }
 
-// admit releases what may go and waits until the window has room for more.
-func (b *body) admit(ctx context.Context) error {
+// admit releases what may go and waits until the window has room for more. disown is called
+// without locks before the first byte that is not stored is released: from then on nobody may
+// start to read.
+func (b *body) admit(ctx context.Context, disown func()) error {
 	var stall *time.Timer
 	for {
 		wait, open := b.releaseOrWait()
@@ -184,7 +194,7 @@ func (b *body) admit(ctx context.Context) error {
 		if open {
 			// From here on bytes get lost: whoever joined by now is waited for, and
 			// nobody joins any more.
-			b.onRelease()
+			disown()
 			continue
 		}
 		if stall == nil {
@@ -219,6 +229,9 @@ func (b *body) releaseOrWait() (wait, open bool) {
 		b.dropLocked()
 	}
 	b.full = b.size-b.base > window && len(b.chunks) > 1
+	if b.full && b.moved == nil {
+		b.moved = make(chan struct{}, 1)
+	}
 	return b.full, false
 }
 
@@ -237,7 +250,7 @@ func (b *body) passedLocked() bool {
 	if end <= b.stored {
 		return true
 	}
-	for r := range b.readers {
+	for r := b.readers; r != nil; r = r.next {
 		if r.cut == nil && r.pos < end {
 			return false
 		}
@@ -257,7 +270,7 @@ func (b *body) cutOff() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	end := b.base + int64(len(b.chunks[0]))
-	for r := range b.readers {
+	for r := b.readers; r != nil; r = r.next {
 		if r.pos < end && r.cut == nil {
 			r.cut = ErrStalled
 		}
