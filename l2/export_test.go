@@ -108,3 +108,13 @@ func SampleValue(at, part uint64) []byte {
 }
 
 func SampleCounts() []byte { return valueCounts{ceiling: 1, values: 2, bytes: 3}.frame() }
+
+// Writing says whether somebody writes to the log at this moment, and how many rules wait for their turn.
+func (l *Log) Writing() (busy bool, waiting int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next != nil {
+		waiting = len(l.next.rules)
+	}
+	return l.busy, waiting
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	gosync "sync"
 	"testing"
 
@@ -149,6 +150,60 @@ func TestRulesAppendedAtTheSameTime(t *testing.T) {
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Whoever writes is done with what waited when it began: one of those who came meanwhile writes for these. So
+// nobody has to write for others for as long as there are any.
+func TestRulesAreHandedOver(t *testing.T) {
+	dir := t.TempDir()
+	l := must(l2.OpenLog(dir, nil))
+	defer l.Close()
+	until := func(busy bool, waiting int) {
+		for {
+			if b, w := l.Writing(); b == busy && w == waiting {
+				return
+			}
+			runtime.Gosched()
+		}
+	}
+	const others = 3
+	handedOver := 0
+	for trial := 0; handedOver == 0 && trial < 1000; trial++ { // the others may be done before the first looks
+		var wg gosync.WaitGroup
+		held, release := make(chan struct{}), make(chan struct{})
+		wg.Go(func() {
+			_ = l.Rewrite(func(func(uint64, []byte) bool) { close(held); <-release })
+		})
+		<-held
+		wg.Go(func() {
+			if err := l.Append(0, []byte("first")); err != nil {
+				t.Error(err)
+			}
+			if busy, _ := l.Writing(); busy {
+				handedOver++
+			}
+		})
+		until(true, 0)
+		for i := range others {
+			wg.Go(func() {
+				if err := l.Append(uint64(1+i), []byte("other")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		until(true, others)
+		close(release)
+		wg.Wait()
+		if busy, waiting := l.Writing(); busy || waiting != 0 {
+			t.Fatalf("nobody is left, busy %t, %d waiting", busy, waiting)
+		}
+		if n := len(replay(t, l)); n != 1+others {
+			t.Fatalf("%d rules", n)
+		}
+	}
+	if handedOver == 0 {
+		t.Error("the first never returns before those who came later are done")
 	}
 }
 
