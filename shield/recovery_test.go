@@ -3,6 +3,7 @@ package shield_test
 import (
 	"errors"
 	"iter"
+	"sync"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ type faultyLog struct {
 	memoryLog
 	fail     error
 	gate     chan struct{} // Append waits for it, when there is one
+	slow     chan struct{} // so does Rewrite for this
 	rewrites int
 }
 
@@ -32,6 +34,9 @@ func (l *faultyLog) Append(epoch uint64, rule []byte) error {
 
 func (l *faultyLog) Rewrite(rules iter.Seq2[uint64, []byte]) error {
 	l.rewrites++
+	if l.slow != nil {
+		<-l.slow
+	}
 	if l.fail != nil {
 		return l.fail
 	}
@@ -97,6 +102,62 @@ func TestPurgesCatchUpWithTheirLog(t *testing.T) {
 	}
 	if replayed.Len() != 2 || replayed.Newest() != p.Newest() {
 		t.Errorf("%d rules up to %d after a restart, want 2 up to %d", replayed.Len(), replayed.Newest(), p.Newest())
+	}
+}
+
+// Those who find the log behind at the same time mend it once, and lose none of their rules.
+func TestOneMendsTheLogForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &faultyLog{slow: make(chan struct{})}
+		p, err := shield.NewPurges(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		all.Go(func() { // until the log has grown enough to be written anew, which takes its time
+			for !isClosed(log.slow) {
+				if _, err := p.Add(shield.URLRule(keying.Digest{1})); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		synctest.Wait()
+		log.fail = errors.New("no space left")
+		if _, err := p.Add(shield.URLRule(keying.Digest{2})); !errors.Is(err, shield.ErrLog) {
+			t.Errorf("error %v", err)
+		}
+		log.fail = nil
+		const many = 50
+		for i := range many {
+			all.Go(func() {
+				if _, err := p.Add(shield.URLRule(keying.Digest{3, byte(i)})); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait() // all of them know by now that the log is behind
+		close(log.slow)
+		all.Wait()
+		if log.rewrites != 2 {
+			t.Errorf("written anew %d times, want once for its length and once for what it lacked", log.rewrites)
+		}
+		replayed, err := shield.NewPurges(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if replayed.Len() != 2+many || replayed.Newest() != p.Newest() || p.Current() != p.Newest() {
+			t.Errorf("%d rules up to %d after a restart, want %d up to %d", replayed.Len(), replayed.Newest(), 2+many, p.Newest())
+		}
+	})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 
