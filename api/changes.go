@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"weir/api/peer"
@@ -17,6 +16,8 @@ type ChangesOptions struct {
 	// Sees says whether this node knows all purges but those of the last moment. While it
 	// does not, its streams have no heartbeat. nil: always.
 	Sees func(ctx context.Context) bool
+
+	Room int64 // that long batches may take on their way, in bytes; 0: 128 MiB
 }
 
 // Changes are streams of the purge log for programs that remember values themselves. They
@@ -25,23 +26,18 @@ type Changes struct {
 	opts    ChangesOptions
 	streams streams
 	slots   chan struct{} // one element per stream
-	makers  chan struct{} // one for each batch that is being made: a long one takes memory
-	room    *peer.Room    // for batches on their way
+	batches batches
 }
 
-// maxChanges is how many programs may follow one node, and maxMakers how many of them may be
-// made a batch at once.
-const (
-	maxChanges = 256
-	maxMakers  = 2
-)
+// maxChanges is how many programs may follow one node.
+const maxChanges = 256
 
 // NewChanges returns streams of changes. Close ends them.
 func NewChanges(opts ChangesOptions) *Changes {
 	if opts.Sees == nil {
 		opts.Sees = func(context.Context) bool { return true }
 	}
-	c := &Changes{opts: opts, slots: make(chan struct{}, maxChanges), makers: make(chan struct{}, maxMakers), room: peer.NewRoom(2 * peer.MaxBatch)}
+	c := &Changes{opts: opts, slots: make(chan struct{}, maxChanges), batches: newBatches(opts.Room)}
 	c.streams.begin()
 	return c
 }
@@ -134,27 +130,17 @@ func (s *changesStream) tell(ctx context.Context, at peerPlace) (peerPlace, erro
 		beat := shield.Batch{Log: at.id, After: at.after, Epoch: at.after}
 		return at, s.send(ctx, peer.AppendFrame(nil, beat.Encode()))
 	}
-	select {
-	case s.changes.makers <- struct{}{}:
-	case <-ctx.Done():
-		return at, context.Cause(ctx)
-	}
-	made := sync.OnceFunc(func() { <-s.changes.makers })
-	defer made()
-	b := s.log.Since(at.id, at.after)
-	if !b.Reset && b.Epoch == at.after && !sees {
-		return at, nil
-	}
-	frame := peer.AppendFrame(nil, b.Encode())
 	waiting, done := context.WithTimeout(ctx, streamSilence)
 	defer done()
-	leave, err := s.changes.room.Take(waiting, int64(len(frame)))
+	b, err := s.changes.batches.make(waiting, s.log, at)
 	if err != nil {
 		return at, err
 	}
-	defer leave()
-	made()
-	return peerPlace{b.Log, b.Epoch}, s.send(ctx, frame)
+	defer b.leave()
+	if !b.Reset && b.Epoch == at.after && !sees {
+		return at, nil
+	}
+	return b.place(), s.send(ctx, peer.AppendFrame(nil, b.encoded))
 }
 
 func (s *changesStream) send(ctx context.Context, p []byte) error {

@@ -35,6 +35,8 @@ type PeerOptions struct {
 
 	Values kv.Store // that edges read and write; nil: none
 
+	Room int64 // that long batches of the log may take on their way to edges, in bytes; 0: 128 MiB
+
 	// HasParent says that this node asks a shield itself. Then it is none for others.
 	HasParent bool
 
@@ -52,6 +54,7 @@ type PeerDoor struct {
 	regions regions
 
 	streams streams
+	batches batches
 	room    *peer.Room // for values
 }
 
@@ -60,7 +63,7 @@ func NewPeerDoor(opts PeerOptions) *PeerDoor {
 	if opts.PurgeWait <= 0 {
 		opts.PurgeWait = time.Second
 	}
-	d := &PeerDoor{opts: opts, mux: http.NewServeMux(), room: peer.NewRoom(peerValuesRoom)}
+	d := &PeerDoor{opts: opts, mux: http.NewServeMux(), batches: newBatches(opts.Room), room: peer.NewRoom(peerValuesRoom)}
 	d.door = NewDoor(opts.Tier, opts.Table, DoorOptions{
 		Now: opts.Now, Log: opts.Log, Journal: opts.Journal, Settling: opts.Settling, Disabled: opts.Disabled,
 		DebugAllowed: func(*http.Request) bool { return false }, // the edge decides, and says so
@@ -145,8 +148,15 @@ func (d *PeerDoor) catchUp(w http.ResponseWriter, r *http.Request) {
 		d.refuse(w, refuseMessage)
 		return
 	}
-	b := d.opts.Purges.Since(id, after)
-	d.write(w, b.Encode())
+	ctx, cancel := context.WithTimeout(r.Context(), streamSilence)
+	defer cancel()
+	b, err := d.batches.make(ctx, d.opts.Purges, peerPlace{id, after})
+	if err != nil {
+		d.refuse(w, err)
+		return
+	}
+	defer b.leave()
+	d.write(w, b.encoded)
 }
 
 // write answers with bytes, of which an edge has to take some now and then.

@@ -125,22 +125,65 @@ func (f *follower) write(ctx context.Context, at peerPlace) {
 	}
 	log := f.door.opts.Purges
 	for ctx.Err() == nil {
-		stamp := f.stamp.Load() // first: what was durable when the edge sent it is in what follows
-		b := log.Since(at.id, at.after)
-		var out []byte
-		if b.Reset || b.Epoch != at.after {
-			out = peer.AppendFrame([]byte{peer.FrameBatch}, b.Encode())
-			at = peerPlace{b.Log, b.Epoch}
-		}
-		out = append(out, peer.FrameBeat)
-		out = peer.AppendFrame(out, binary.AppendUvarint(binary.AppendUvarint(nil, at.after), stamp))
-		if f.send(out) != nil {
+		next, err := f.tell(ctx, at)
+		if err != nil {
 			return
 		}
+		at = next
 		waiting, done := context.WithTimeout(ctx, peer.BeatEvery)
 		_ = log.Await(waiting, at.after) // or the time for a beat has come
 		done()
 	}
+}
+
+// tell sends what an edge that is at a place lacks, and a beat, and returns where it is then.
+func (f *follower) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
+	stamp := f.stamp.Load() // first: what was durable when the edge sent it is in what follows
+	b, err := f.batch(ctx, at)
+	if err != nil {
+		return at, err
+	}
+	defer b.leave()
+	var out []byte
+	if b.Reset || b.Epoch != at.after {
+		out = peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded)
+		at = b.place()
+	}
+	return at, f.send(appendBeat(out, at, stamp))
+}
+
+func appendBeat(out []byte, at peerPlace, stamp uint64) []byte {
+	out = append(out, peer.FrameBeat)
+	return peer.AppendFrame(out, binary.AppendUvarint(binary.AppendUvarint(nil, at.after), stamp))
+}
+
+// batch makes what the edge lacks. While that waits for what others are sent the edge gets
+// beats, which say that it is alive and no more: they have no stamp.
+func (f *follower) batch(ctx context.Context, at peerPlace) (*madeBatch, error) {
+	made, log := &f.door.batches, f.door.opts.Purges
+	if made.short(log, at) {
+		return made.make(ctx, log, at)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	beats := make(chan struct{})
+	go func() {
+		defer close(beats)
+		for {
+			select {
+			case <-time.After(peer.BeatEvery):
+			case <-ctx.Done():
+				return
+			}
+			if f.send(appendBeat(nil, at, 0)) != nil {
+				f.cancel()
+				return
+			}
+		}
+	}()
+	b, err := made.make(ctx, log, at)
+	cancel()
+	<-beats
+	return b, err
 }
 
 // send gives the edge its time for each piece.
@@ -177,6 +220,9 @@ func (f *follower) readAcks(from *bufio.Reader) {
 		}
 		f.stamp.Store(stamp)
 		quiet.Reset(streamSilence)
+		if epoch > f.door.opts.Purges.Current() {
+			epoch = 0 // of another log: it has not come to its reset
+		}
 		f.door.regions.acked(f, epoch)
 	}
 }

@@ -70,10 +70,13 @@ func (q *recent) between(after, upTo uint64) (rules []DatedRule, ok bool) {
 	if after < q.from {
 		return nil, false
 	}
-	behind := func(epoch uint64) int {
-		return sort.Search(len(q.rules), func(i int) bool { return q.rules[i].Epoch > epoch })
-	}
-	return append(rules, q.rules[behind(after):behind(upTo)]...), true
+	first, end := len(q.rules)-q.after(after), len(q.rules)-q.after(upTo)
+	return append(rules, q.rules[first:end]...), true
+}
+
+// after is how many rules there are later than an epoch.
+func (q *recent) after(epoch uint64) int {
+	return len(q.rules) - sort.Search(len(q.rules), func(i int) bool { return q.rules[i].Epoch > epoch })
 }
 
 // Since returns what one who has come to an epoch of the log id lacks, up to Current: no
@@ -103,6 +106,17 @@ func (p *Purges) Since(id LogID, after uint64) Batch {
 		}
 	}
 	return b
+}
+
+// Lacks is how many rules Since would tell, or somewhat more: so its batch can be known to be
+// a short one before it is made.
+func (p *Purges) Lacks(id LogID, after uint64) int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if current := p.current.Load(); id == p.id && after <= current && after >= p.recent.from {
+		return p.recent.after(after)
+	}
+	return p.hard.len() + p.soft.len() + p.values.len()
 }
 
 // Await returns when Current is beyond an epoch, or with the error of ctx.
