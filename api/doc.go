@@ -60,8 +60,9 @@
 //     other peer, and no memory beyond what was looked up for it last.
 //   - A value is stored whole or not at all, under the key that the path says when it is decoded once.
 //     Nothing that a request says of a value is left out because it is not understood.
-//   - Values on their way take no more memory than their room, and programs that follow no more than
-//     their places: who has to wait waits for a bounded time.
+//   - Values on their way take no more memory than their room, long batches of the purge log no more than
+//     theirs (batches.go), and programs that follow no more than their places: who has to wait waits for a
+//     bounded time.
 //   - Counters count every request. The access log may leave requests out when
 //     there are many, but never failures. Who follows the [Journal] keeps no request waiting, and is told
 //     how many it has missed.

@@ -44,25 +44,25 @@ type ValuesOptions struct {
 // A key is the rest of the path, decoded once. Values on their way to and from clients take
 // no more than some memory together: whoever comes when it is taken waits for a moment.
 type Values struct {
-	opts ValuesOptions
-	room *peer.Room
-
-	looking chan struct{} // has room for those who ask for many values at a time
+	opts    ValuesOptions
+	room    *peer.Room // for what is on its way
+	looking *peer.Room // for what many values take before it is known how much that is
 }
 
-// valuesRoom is what values of more than [peer.SmallValue] may take on their way.
-const valuesRoom = kv.MaxManyBytes
+// valuesRoom is what values of more than [peer.SmallValue] may take on their way, lookingRoom
+// what is looked up many at a time. Together they are all that a node's routes of values take.
+const (
+	valuesRoom  = kv.MaxManyBytes
+	lookingRoom = 2 * kv.MaxManyBytes
+)
 
 // NewValues returns the routes of values.
 func NewValues(opts ValuesOptions) *Values {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Values{opts: opts, room: peer.NewRoom(valuesRoom), looking: make(chan struct{}, maxLooking)}
+	return &Values{opts: opts, room: peer.NewRoom(valuesRoom), looking: peer.NewRoom(lookingRoom)}
 }
-
-// maxLooking is how many calls ask for many values at a time: each may get kv.MaxManyBytes.
-const maxLooking = 4
 
 // routes are those of a listener with values; none of a nil one.
 func (v *Values) routes() []route {

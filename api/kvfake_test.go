@@ -49,14 +49,20 @@ func (s *fakeStore) Get(_ context.Context, key string) (*kv.Value, error) {
 	return s.begin(key)
 }
 
-func (s *fakeStore) GetMany(ctx context.Context, keys []string) ([]*kv.Value, error) {
-	values := make([]*kv.Value, len(keys))
+func (s *fakeStore) GetMany(ctx context.Context, keys []string, limit int) ([]*kv.Value, error) {
+	values, total := make([]*kv.Value, len(keys)), 0
 	for i, key := range keys {
 		v, err := s.Get(ctx, key)
 		if err != nil && !errors.Is(err, kv.ErrMissing) {
 			return nil, err
 		}
+		if v != nil {
+			total += len(v.Bytes)
+		}
 		values[i] = v
+	}
+	if total > limit {
+		return nil, kv.ErrTooMuch
 	}
 	return values, nil
 }

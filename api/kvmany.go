@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,7 +49,7 @@ func (v *Values) many(w http.ResponseWriter, r *http.Request) error {
 	return out.Flush()
 }
 
-// usualMany is the room that many values are given before it is known how much they need.
+// usualMany is as much as many values are believed to take until they turn out to take more.
 const usualMany = 4 << 20
 
 // fetchMany is [Values.fetch] for many.
@@ -59,43 +60,34 @@ func (v *Values) fetchMany(ctx context.Context, keys []string) (values []*kv.Val
 	}
 	ctx, cancel := context.WithTimeout(ctx, valueWait)
 	defer cancel()
-	room := int64(usualMany)
-	for {
-		leave, err := v.room.Take(ctx, room)
-		if err != nil {
-			return nil, nil, err
-		}
-		values, err := v.look(ctx, store, keys)
-		if err != nil {
-			leave()
-			return nil, nil, err
-		}
-		total := int64(0)
-		for _, value := range values {
-			if value != nil {
-				total += int64(len(value.Bytes))
-			}
-		}
-		if total <= room {
-			return values, leave, nil
-		}
-		leave()
-		if room = total; room > kv.MaxManyBytes {
-			return nil, nil, kv.ErrTooMuch
+	for _, limit := range []int{usualMany, kv.MaxManyBytes} {
+		values, leave, err = v.look(ctx, store, keys, limit)
+		if !errors.Is(err, kv.ErrTooMuch) {
+			break
 		}
 	}
+	return values, leave, err
 }
 
-// look asks for many values. Before they are there nobody knows how much room they need, so
-// few ask at a time.
-func (v *Values) look(ctx context.Context, store kv.Store, keys []string) ([]*kv.Value, error) {
-	select {
-	case v.looking <- struct{}{}:
-		defer func() { <-v.looking }()
-		return store.GetMany(ctx, keys)
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// look asks for many values of so many bytes together, and returns them with room of their own.
+func (v *Values) look(ctx context.Context, store kv.Store, keys []string, limit int) (values []*kv.Value, leave func(), err error) {
+	looked, err := v.looking.Take(ctx, int64(limit)+kv.ManyMargin)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer looked()
+	values, err = store.GetMany(ctx, keys, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	total := int64(0)
+	for _, value := range values {
+		if value != nil {
+			total += int64(len(value.Bytes))
+		}
+	}
+	leave, err = v.room.Take(ctx, total)
+	return values, leave, err
 }
 
 // pourer is [pour] as a writer.

@@ -91,7 +91,7 @@ func TestPeerManyValues(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := values.GetMany(ctx, keys)
+	got, err := values.GetMany(ctx, keys, kv.MaxManyBytes)
 	if err != nil || len(got) != len(keys) {
 		t.Fatal(len(got), err)
 	}
@@ -100,10 +100,13 @@ func TestPeerManyValues(t *testing.T) {
 			t.Errorf("%s: %v", keys[i], v != nil)
 		}
 	}
-	if _, err := values.GetMany(ctx, append(keys, keys...)); !errors.Is(err, kv.ErrTooMuch) {
+	if _, err := values.GetMany(ctx, append(keys, keys...), kv.MaxManyBytes); !errors.Is(err, kv.ErrTooMuch) {
 		t.Errorf("80 MiB: %v", err)
 	}
-	if got, err := values.GetMany(ctx, nil); err != nil || len(got) != 0 {
+	if _, err := values.GetMany(ctx, keys, 39<<20); !errors.Is(err, kv.ErrTooMuch) {
+		t.Errorf("40 MiB where 39 are allowed: %v", err)
+	}
+	if got, err := values.GetMany(ctx, nil, kv.MaxManyBytes); err != nil || len(got) != 0 {
 		t.Error(got, err)
 	}
 }

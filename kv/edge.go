@@ -59,7 +59,7 @@ func (e *Edge) Get(ctx context.Context, key string) (*Value, error) {
 }
 
 // GetMany answers from memory, and asks the parent once for all the rest.
-func (e *Edge) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
+func (e *Edge) GetMany(ctx context.Context, keys []string, limit int) ([]*Value, error) {
 	if err := cmp.Or(CheckKeys(keys), context.Cause(ctx)); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (e *Edge) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
 			missing = append(missing, i)
 		}
 	}
-	if err := e.fetchMany(&r, keys, answers, missing); err != nil {
+	if err := e.fetchMany(&r, keys, answers, missing, limit); err != nil {
 		return nil, err
 	}
 	values, now, total := make([]*Value, len(keys)), e.opts.Now(), 0
@@ -80,7 +80,7 @@ func (e *Edge) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
 			values[i], total = v, total+len(v.Bytes)
 		}
 	}
-	if total > MaxManyBytes {
+	if total > min(limit, MaxManyBytes) {
 		return nil, ErrTooMuch
 	}
 	return values, nil

@@ -63,13 +63,13 @@ func (l *link) Get(ctx context.Context, key string) (*kv.Value, error) {
 	return v, err
 }
 
-func (l *link) GetMany(ctx context.Context, keys []string) ([]*kv.Value, error) {
+func (l *link) GetMany(ctx context.Context, keys []string, limit int) ([]*kv.Value, error) {
 	l.gets.Add(1)
 	if err := l.pass(ctx); err != nil {
 		return nil, err
 	}
 	gate := l.gate
-	v, err := l.Store.GetMany(ctx, keys)
+	v, err := l.Store.GetMany(ctx, keys, limit)
 	if err := l.back(ctx, gate); err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func TestAThousandReadersOfAColdKey(t *testing.T) {
 							wantText(t, e, "k", held)
 							return
 						}
-						values, err := e.GetMany(t.Context(), []string{"k", "k"})
+						values, err := e.GetMany(t.Context(), []string{"k", "k"}, kv.MaxManyBytes)
 						if err != nil || len(values) != 2 || (values[0] != nil) != (held != "") || values[0] != values[1] {
 							t.Errorf("%v, %v", values, err)
 						}
@@ -279,7 +279,7 @@ func TestWhoAsksLeaves(t *testing.T) {
 		var all sync.WaitGroup
 		for _, get := range []func() error{
 			func() error { _, err := e.Get(ctx, "k"); return err },
-			func() error { _, err := e.GetMany(ctx, []string{"j", "k"}); return err },
+			func() error { _, err := e.GetMany(ctx, []string{"j", "k"}, kv.MaxManyBytes); return err },
 		} {
 			all.Go(func() {
 				if err := get(); !errors.Is(err, context.Canceled) {
@@ -308,7 +308,7 @@ func TestAQuestionThatPanics(t *testing.T) {
 	e.link.panic = "broken"
 	for _, get := range []func(){
 		func() { _, _ = e.Get(t.Context(), "k") },
-		func() { _, _ = e.GetMany(t.Context(), []string{"k"}) },
+		func() { _, _ = e.GetMany(t.Context(), []string{"k"}, kv.MaxManyBytes) },
 	} {
 		func() {
 			defer func() {
@@ -335,7 +335,7 @@ func TestAnEdgeWithoutItsParent(t *testing.T) {
 		if v, err := e.Get(t.Context(), key); !errors.Is(err, kv.ErrUnavailable) {
 			t.Errorf("%v, %v", v, err)
 		}
-		if v, err := e.GetMany(t.Context(), []string{key}); !errors.Is(err, kv.ErrUnavailable) {
+		if v, err := e.GetMany(t.Context(), []string{key}, kv.MaxManyBytes); !errors.Is(err, kv.ErrUnavailable) {
 			t.Errorf("%v, %v", v, err)
 		}
 	}
@@ -374,7 +374,7 @@ func TestGetMany(t *testing.T) {
 	}
 	e.link.gets.Store(0)
 	for round, asked := range []int64{1, 0} {
-		values, err := e.GetMany(t.Context(), keys)
+		values, err := e.GetMany(t.Context(), keys, kv.MaxManyBytes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -391,7 +391,7 @@ func TestGetMany(t *testing.T) {
 		}
 		e.wantAsked(t, asked)
 	}
-	if values, err := e.GetMany(t.Context(), nil); err != nil || len(values) != 0 {
+	if values, err := e.GetMany(t.Context(), nil, kv.MaxManyBytes); err != nil || len(values) != 0 {
 		t.Errorf("%v, %v", values, err)
 	}
 }
@@ -410,7 +410,7 @@ func TestTooMuchTogether(t *testing.T) {
 		e.link.gate = make(chan struct{})
 		var readers sync.WaitGroup
 		readers.Go(func() {
-			if _, err := e.GetMany(t.Context(), keys); !errors.Is(err, kv.ErrTooMuch) {
+			if _, err := e.GetMany(t.Context(), keys, kv.MaxManyBytes); !errors.Is(err, kv.ErrTooMuch) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -425,10 +425,10 @@ func TestTooMuchTogether(t *testing.T) {
 		synctest.Wait()
 		close(e.link.gate)
 		readers.Wait()
-		if _, err := e.GetMany(t.Context(), keys); !errors.Is(err, kv.ErrTooMuch) {
+		if _, err := e.GetMany(t.Context(), keys, kv.MaxManyBytes); !errors.Is(err, kv.ErrTooMuch) {
 			t.Errorf("of what is remembered: %v", err)
 		}
-		if _, err := e.GetMany(t.Context(), keys[1:]); err != nil {
+		if _, err := e.GetMany(t.Context(), keys[1:], kv.MaxManyBytes); err != nil {
 			t.Errorf("as much as may be: %v", err)
 		}
 	})
@@ -438,14 +438,14 @@ func TestTooMuchTogether(t *testing.T) {
 func TestAParentThatMiscounts(t *testing.T) {
 	p := newPlace(t)
 	e := kv.NewEdge(short{p}, p.log, new(memory), kv.EdgeOptions{})
-	if v, err := e.GetMany(t.Context(), []string{"a", "b"}); !errors.Is(err, kv.ErrUnavailable) {
+	if v, err := e.GetMany(t.Context(), []string{"a", "b"}, kv.MaxManyBytes); !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("%v, %v", v, err)
 	}
 }
 
 type short struct{ kv.Store }
 
-func (short) GetMany(context.Context, []string) ([]*kv.Value, error) { return nil, nil }
+func (short) GetMany(context.Context, []string, int) ([]*kv.Value, error) { return nil, nil }
 
 func TestAHitAllocatesNothing(t *testing.T) {
 	p := newPlace(t)

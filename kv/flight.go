@@ -116,7 +116,7 @@ func answered(v *Value, epoch uint64, asked time.Time) *answer {
 }
 
 // fetchMany is fetch for some of keys, those of which the numbers are missing.
-func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []int) error {
+func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []int, limit int) error {
 	seats := make([]seat, len(missing))
 	var own []string // and the flights that this read leads
 	var led []*flight
@@ -125,7 +125,7 @@ func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []in
 			own, led = append(own, keys[i]), append(led, seats[n].flight)
 		}
 	}
-	if err := e.leadMany(r.ctx, own, led); err != nil {
+	if err := e.leadMany(r.ctx, own, led, limit); err != nil {
 		return err
 	}
 	for n, i := range missing {
@@ -140,7 +140,7 @@ func (e *Edge) fetchMany(r *read, keys []string, answers []*answer, missing []in
 }
 
 // leadMany asks the parent for keys, of which each has a flight, all of them at once.
-func (e *Edge) leadMany(ctx context.Context, keys []string, led []*flight) (err error) {
+func (e *Edge) leadMany(ctx context.Context, keys []string, led []*flight, limit int) (err error) {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -155,7 +155,7 @@ func (e *Edge) leadMany(ctx context.Context, keys []string, led []*flight) (err 
 		}
 	}()
 	asked, epoch := e.opts.Now(), e.purges.Current()
-	values, err := e.parent.GetMany(ctx, keys)
+	values, err := e.parent.GetMany(ctx, keys, limit)
 	switch {
 	case err != nil:
 		return err

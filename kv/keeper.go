@@ -68,7 +68,7 @@ func (k *Keeper) Get(ctx context.Context, key string) (*Value, error) {
 }
 
 // GetMany reads the disk.
-func (k *Keeper) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
+func (k *Keeper) GetMany(ctx context.Context, keys []string, limit int) ([]*Value, error) {
 	if err := CheckKeys(keys); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (k *Keeper) GetMany(ctx context.Context, keys []string) ([]*Value, error) {
 		case err != nil:
 			return nil, err
 		}
-		if total += len(v.Bytes); total > MaxManyBytes {
+		if total += len(v.Bytes); total > min(limit, MaxManyBytes) {
 			return nil, ErrTooMuch
 		}
 		values[i] = v

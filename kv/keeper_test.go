@@ -245,7 +245,7 @@ func TestBadInput(t *testing.T) {
 				}
 				if errors.Is(c.want, kv.ErrKey) {
 					_, get := s.Get(t.Context(), k)
-					_, many := s.GetMany(t.Context(), []string{"fine", k})
+					_, many := s.GetMany(t.Context(), []string{"fine", k}, kv.MaxManyBytes)
 					_, incr := s.Incr(t.Context(), k, kv.Increment{})
 					for _, err := range []error{get, many, incr, s.Delete(t.Context(), k, kv.Condition{})} {
 						if !errors.Is(err, kv.ErrKey) {
@@ -259,7 +259,7 @@ func TestBadInput(t *testing.T) {
 	if _, err := p.Incr(t.Context(), "n", kv.Increment{TTL: -1}); !errors.Is(err, kv.ErrInvalid) {
 		t.Errorf("a window that ends before it begins: %v", err)
 	}
-	if _, err := edge.GetMany(t.Context(), make([]string, kv.MaxMany+1)); !errors.Is(err, kv.ErrKey) {
+	if _, err := edge.GetMany(t.Context(), make([]string, kv.MaxMany+1), kv.MaxManyBytes); !errors.Is(err, kv.ErrKey) {
 		t.Errorf("too many keys: %v", err)
 	}
 }

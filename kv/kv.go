@@ -18,7 +18,8 @@ const (
 	MaxMany     = 1000
 	MaxLifetime = 100 * 365 * 24 * time.Hour // fresh and stale together
 
-	MaxManyBytes = 64 << 20 // of the values in one answer of GetMany
+	MaxManyBytes = 64 << 20         // of the values in one answer of GetMany
+	ManyMargin   = MaxValue + 4<<20 // that may be in memory for it beyond its limit
 )
 
 // What can go wrong with a request. Nothing has changed then, unless it is said otherwise.
@@ -89,8 +90,9 @@ type Store interface {
 	Get(ctx context.Context, key string) (*Value, error)
 
 	// GetMany returns what is under each of at most MaxMany keys, nil for what is missing, or
-	// ErrTooMuch when it would be more than MaxManyBytes.
-	GetMany(ctx context.Context, keys []string) ([]*Value, error)
+	// ErrTooMuch when it would be more than limit bytes, of which MaxManyBytes are the most.
+	// Up to ManyMargin more are in memory before that is known.
+	GetMany(ctx context.Context, keys []string, limit int) ([]*Value, error)
 
 	// Set keeps a value in the place of what is there, and returns its version. Nobody
 	// changes the bytes of d from then on.

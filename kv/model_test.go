@@ -301,7 +301,7 @@ func (u *universe) read(i int) {
 	var err error
 	if u.random.IntN(3) == 0 {
 		keys = append(keys, u.key(), u.key())
-		values, err = e.GetMany(u.t.Context(), keys)
+		values, err = e.GetMany(u.t.Context(), keys, kv.MaxManyBytes)
 	} else {
 		var v *kv.Value
 		if v, err = e.Get(u.t.Context(), keys[0]); errors.Is(err, kv.ErrMissing) {

@@ -81,7 +81,7 @@ func TestARecordThatCannotBeRead(t *testing.T) {
 	p.disk.records["k"] = []byte("\x07 of a later version")
 	for name, call := range map[string]func() error{
 		"get":         func() error { _, err := p.Get(ctx, "k"); return err },
-		"get many":    func() error { _, err := p.GetMany(ctx, []string{"k"}); return err },
+		"get many":    func() error { _, err := p.GetMany(ctx, []string{"k"}, kv.MaxManyBytes); return err },
 		"set":         func() error { _, err := p.Set(ctx, "k", text("v"), kv.Condition{Absent: true}); return err },
 		"delete":      func() error { return p.Delete(ctx, "k", kv.Condition{}) },
 		"incr":        func() error { _, err := p.Incr(ctx, "k", kv.Increment{By: 1}); return err },

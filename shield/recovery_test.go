@@ -3,8 +3,8 @@ package shield_test
 import (
 	"errors"
 	"iter"
-	"sync"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 

@@ -44,7 +44,7 @@ func (s *values) Get(ctx context.Context, key string) (*kv.Value, error) {
 }
 
 // GetMany asks the shield, and again for what was too much for one answer.
-func (s *values) GetMany(ctx context.Context, keys []string) ([]*kv.Value, error) {
+func (s *values) GetMany(ctx context.Context, keys []string, limit int) ([]*kv.Value, error) {
 	found := make([]*kv.Value, len(keys))
 	missing := make([]int, len(keys))
 	for i := range missing {
@@ -68,7 +68,7 @@ func (s *values) GetMany(ctx context.Context, keys []string) ([]*kv.Value, error
 			}
 			total += int(a.reply.Found[n].Size)
 		}
-		if total > kv.MaxManyBytes {
+		if total > min(limit, kv.MaxManyBytes) {
 			return nil, kv.ErrTooMuch
 		}
 		missing = later

@@ -36,7 +36,7 @@ const (
 
 // MaxKVPart is how much a shield puts into one answer to GetMany, in bytes, and the value in
 // which it comes to that. The rest it leaves to be asked for.
-const MaxKVPart = 4 << 20
+const MaxKVPart = kv.ManyMargin - kv.MaxValue
 
 // KVAsk is one call of a kv.Store.
 type KVAsk struct {
