@@ -55,6 +55,7 @@ func (s *Shield) Rehearse(asks bool) *Rehearsal {
 		again.store = &rehearsedStore{Store: s.store, heads: map[storedVariant]*rfc9111.Response{}}
 	}
 	again.base, again.cancel = context.WithCancel(context.Background())
+	again.crew = newCrew(again.run)
 	again.flights = newFlights(&again.opts, s.purges)
 	again.origins = newOrigins(&again.opts, &again.counts)
 	again.origins.known = s.origins
