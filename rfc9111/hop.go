@@ -9,12 +9,15 @@ import (
 // EndToEnd returns a copy of h without hop-by-hop fields, RFC 9110 7.6.1: Connection, what
 // it names (except fields a cache or origin decides by: Connection cannot remove Authorization,
 // Cookie, Cache-Control, Host, Vary, Content-* and the like), Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*.
-func EndToEnd(h http.Header) http.Header {
+func EndToEnd(h http.Header) http.Header { return EndToEndWith(h, 0) }
+
+// EndToEndWith is [EndToEnd] with room for more fields.
+func EndToEndWith(h http.Header, more int) http.Header {
 	lines := 0
 	for _, values := range h {
 		lines += len(values)
 	}
-	out, all := make(http.Header, len(h)), make([]string, 0, lines)
+	out, all := make(http.Header, len(h)+more), make([]string, 0, lines)
 	for name, values := range h {
 		if !hopByHop(name) {
 			from := len(all)

@@ -125,6 +125,9 @@ func Personal(h http.Header, rules *Rules) bool {
 // updated by newer: fresh, with what of newer is for nobody else. It is fresh itself when
 // that is nothing.
 func WithPersonal(fresh, newer *Response, rules *Rules) *Response {
+	if fresh == newer {
+		return fresh
+	}
 	rules = rules.orZero()
 	names := Reserved(fresh.Header, rules)
 	if !rules.StoreSetCookie {

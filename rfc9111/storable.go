@@ -88,17 +88,17 @@ func storableResponse(req Request, resp *Response, rules *Rules, t *trace) Stora
 		return refuse(StatusPass, variesByAll.says)
 	}
 	terms, stated := termsOf(req, resp, &d, targeted, rules)
-	validated := stated && hasValidator(resp.Header) // useful when stale, too
+	validated := func() bool { return stated && hasValidator(resp.Header) } // useful when stale, too
 	s := Storability{Terms: terms, Selection: selection, Status: StatusOK, Reason: "The response may be stored, RFC 9111 3."}
 	// Of several reasons the first is told: a no-store without a lifetime lacks the lifetime too.
 	switch {
-	case t.holds(terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0 && !validated, &noLifetime):
+	case t.holds(terms.Lifetime <= 0 && terms.StaleWhileRevalidate <= 0 && !validated(), &noLifetime):
 		s.Status, s.Reason = StatusNoMaxAge, noLifetime.says
 	case t.holds(d.noStore && !d.mustUnderstand && !rules.ForcePrivate, &saysNoStore):
 		s.Status, s.Reason = StatusPass, saysNoStore.says
 	case t.holds(terms.NoCache && !hasValidator(resp.Header), &blindNoUse):
 		s.Status, s.Reason = StatusNoMaxAge, blindNoUse.says
-	case t.holds(terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate && !validated, &tooOld):
+	case t.holds(terms.InitialAge-terms.Lifetime >= terms.StaleWhileRevalidate && !validated(), &tooOld):
 		s.Status, s.Reason = StatusNoMaxAge, tooOld.says
 	default:
 		s.Store = true

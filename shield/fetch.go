@@ -138,7 +138,7 @@ func hasOwnTerms(h http.Header) bool {
 }
 
 // bestResponse is as storable as a response can be.
-var bestResponse = http.Header{"Cache-Control": {"public, max-age=3600, s-maxage=3600"}}
+var bestResponse = http.Header{"Cache-Control": {"public, max-age=3600"}}
 
 // best is such a response that comes now.
 func (s *Shield) best() *rfc9111.Response {

@@ -36,7 +36,7 @@ func forFlight(req *policy.Request, stored *rfc9111.Response, accepted string) *
 	if !rfc9111.MayBeConditional(req.Method) {
 		stored = nil // or an origin that has nothing newer would answer 412
 	}
-	h := rfc9111.EndToEnd(req.Header)
+	h := rfc9111.EndToEndWith(req.Header, ownRoom)
 	rfc9111.MakeConditional(h, stored)
 	out := &outgoing{method: req.Method, body: req.Body, header: h}
 	out.conditional = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil
@@ -105,6 +105,9 @@ func forPass(req *policy.Request, accepted string) *outgoing {
 var conditionalFields = []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since", "If-Range"}
 
 const ownVia = "1.1 weir"
+
+// ownRoom is for the fields that most requests to origins have and clients did not send.
+const ownRoom = 4
 
 // ownFields are no client's to set.
 var ownFields = []string{"Forwarded", "Expect", "Surrogate-Capability", "X-Original-Qs", "X-Device"}
