@@ -48,6 +48,7 @@ func (s *Store) run() {
 			break
 		}
 		s.round(ops, carryRate)
+		s.queue.giveBack(ops)
 	}
 	s.shutdown()
 }
@@ -290,7 +291,8 @@ func (s *Store) flush() error {
 		} else {
 			s.committed(p)
 		}
-		p.buf, p.lines, p.chunks, p.heads, p.tocN = p.buf[:0], nil, p.chunks[:0], p.heads[:0], 0
+		clear(p.lines)
+		p.buf, p.lines, p.chunks, p.heads, p.tocN = p.buf[:0], p.lines[:0], p.chunks[:0], p.heads[:0], 0
 	}
 	return errors.Join(errs...)
 }

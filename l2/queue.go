@@ -50,6 +50,7 @@ type queue struct {
 	space  sync.Cond  // on mu: there may be room, or no more
 	wake   chan struct{}
 	ops    []op
+	spare  []op // empty, with room
 	bytes  int
 	oldest time.Time // when the first of ops came
 	urgent bool      // somebody waits
@@ -143,9 +144,19 @@ func (q *queue) popLocked() []op {
 	ops := q.ops[:n:n]
 	q.ops = q.ops[n:]
 	if len(q.ops) == 0 {
-		q.ops, q.urgent = nil, false
+		q.ops, q.spare, q.urgent = q.spare, nil, false
 	}
 	q.bytes -= bytes
 	q.space.Broadcast()
 	return ops
+}
+
+// giveBack takes the room of operations that are done, for others.
+func (q *queue) giveBack(ops []op) {
+	clear(ops)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if cap(ops) > cap(q.spare) {
+		q.spare = ops[:0]
+	}
 }

@@ -1,6 +1,7 @@
 package l2
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -175,9 +176,10 @@ type pending struct {
 
 // publish queues a head and makes it visible, in one step, so that what is visible and what is on disk come in the same order.
 func (s *Store) publish(key keying.Key, resp *rfc9111.Response, o op) error {
+	var room [1 << 10]byte // enough for most
 	h := head{
 		digest: key.Digest(), serial: o.body.serial, chunkSize: uint32(o.body.chunkSize), length: resp.Length,
-		key: key.Bytes(), resp: resp.Encode(nil), refs: make([]place, len(o.body.refs)),
+		key: key.Bytes(), resp: bytes.Clone(resp.Encode(room[:0])), refs: make([]place, len(o.body.refs)),
 	}
 	if h.bound() > s.maxHead || resp.Length > s.opts.MaxObject {
 		o.body.fail(ErrTooLarge)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,7 +31,6 @@ const (
 // and of an incomplete body the whole size plus one and the ranges held.
 // Numbers are varints, strings have their length before them, lists their count.
 func (r *Response) Encode(dst []byte) []byte {
-	dst = slices.Grow(dst, r.bound())
 	dst = append(dst, codecVersion)
 	dst = binary.AppendUvarint(dst, uint64(r.Status))
 	dst = appendTime(dst, r.RequestTime)
@@ -72,51 +72,30 @@ func (r *Response) Encode(dst []byte) []byte {
 	return dst
 }
 
-// bound is about the length of r's form, and hardly ever less.
-func (r *Response) bound() int {
-	const most = 80 // of the numbers
-	n := most + len(r.Selection) + fieldBytes(r.Header)
-	for _, tag := range r.Tags {
-		n += 2 + len(tag)
-	}
-	return n
-}
-
-// fieldBytes is about what the fields of h take, lengths included.
-func fieldBytes(h http.Header) int {
-	n := 4
-	for name, values := range h {
-		n += 2 + len(name)
-		for _, v := range values {
-			n += 2 + len(v)
-		}
-	}
-	return n
-}
-
 // appendHeader writes how many names and values there are in all, then each name, as packed
 // says, with its values.
 func appendHeader(dst []byte, h http.Header, packed bool) []byte {
-	values := 0
-	for _, v := range h {
+	type field struct {
+		name   string
+		values []string
+	}
+	var room [24]field // more than most headers have
+	fields, values := room[:0], 0
+	for name, v := range h {
+		fields = append(fields, field{name, v})
 		values += len(v)
 	}
+	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
 	dst = binary.AppendUvarint(dst, uint64(len(h)))
 	dst = binary.AppendUvarint(dst, uint64(values))
-	var room [32]string // more names than most headers have
-	names := room[:0]
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, f := range fields {
 		if packed {
-			dst = appendPackedName(dst, name)
+			dst = appendPackedName(dst, f.name)
 		} else {
-			dst = appendString(dst, name)
+			dst = appendString(dst, f.name)
 		}
-		dst = binary.AppendUvarint(dst, uint64(len(h[name])))
-		for _, v := range h[name] {
+		dst = binary.AppendUvarint(dst, uint64(len(f.values)))
+		for _, v := range f.values {
 			dst = appendString(dst, v)
 		}
 	}

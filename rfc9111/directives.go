@@ -117,40 +117,40 @@ func cutQuoted(s string) (value, rest string, ok bool) {
 // add notes one directive. Restrictive ones count however they are written;
 // permissive ones only when they are written right.
 func (d *directives) add(name, value string, f form) {
-	switch {
-	case strings.EqualFold(name, "max-age"):
+	switch strings.ToLower(name) {
+	case "max-age":
 		d.maxAge.add(value, f)
-	case strings.EqualFold(name, "s-maxage"):
+	case "s-maxage":
 		d.sMaxAge.add(value, f)
-	case strings.EqualFold(name, "no-store"):
+	case "no-store":
 		d.noStore = true
-	case strings.EqualFold(name, "no-cache"):
+	case "no-cache":
 		d.noCache.add(value, f)
-	case strings.EqualFold(name, "private"):
+	case "private":
 		d.private.add(value, f)
-	case strings.EqualFold(name, "public"):
+	case "public":
 		d.public = d.public || f == bare
-	case strings.EqualFold(name, "must-revalidate"):
+	case "must-revalidate":
 		d.mustRevalidate = true
-	case strings.EqualFold(name, "proxy-revalidate"):
+	case "proxy-revalidate":
 		d.proxyRevalidate = true
-	case strings.EqualFold(name, "must-understand"):
+	case "must-understand":
 		d.mustUnderstand = true
-	case strings.EqualFold(name, "immutable"):
+	case "immutable":
 		d.immutable = d.immutable || f == bare
-	case strings.EqualFold(name, "stale-while-revalidate"):
+	case "stale-while-revalidate":
 		d.staleWhileRevalidate.add(value, f)
-	case strings.EqualFold(name, "stale-if-error"):
+	case "stale-if-error":
 		d.staleIfError.add(value, f)
-	case strings.EqualFold(name, "min-fresh"):
+	case "min-fresh":
 		d.minFresh.add(value, f)
-	case strings.EqualFold(name, "max-stale"):
+	case "max-stale":
 		if f == bare { // any staleness will do, RFC 9111 5.2.1.2
 			d.maxStale.addSeconds(math.MaxInt64, true)
 			return
 		}
 		d.maxStale.add(value, f)
-	case strings.EqualFold(name, "only-if-cached"):
+	case "only-if-cached":
 		d.onlyIfCached = true
 	}
 }

@@ -57,17 +57,31 @@ func Storable(req Request, resp *Response, rules *Rules) Storability {
 
 func storable(req Request, resp *Response, rules *Rules, t *trace) Storability {
 	rules = rules.orZero()
-	if t.holds(!storableMethod(req.Method, rules), &otherMethod) {
-		return refuse(StatusMethod, otherMethod.says)
-	}
-	if t.holds(requestDirectives(req.Header, rules).noStore, &requestNoStore) {
-		return refuse(StatusPass, requestNoStore.says)
+	if s := barredRequest(req, rules, t); s.Reason != "" {
+		return s
 	}
 	s := storableResponse(req, resp, rules, t)
 	if s.Store && t.holds(req.Method == "HEAD", &answersHead) {
 		return refuse(StatusPass, answersHead.says)
 	}
 	return s
+}
+
+// StorableRequest says whether the best of responses to req may be stored, one that a shared
+// cache may keep for long, as far as req decides.
+func StorableRequest(req Request, rules *Rules) bool {
+	return barredRequest(req, rules.orZero(), nil).Reason == "" && req.Method != "HEAD"
+}
+
+// barredRequest refuses responses by what was asked for.
+func barredRequest(req Request, rules *Rules, t *trace) Storability {
+	switch {
+	case t.holds(!storableMethod(req.Method, rules), &otherMethod):
+		return refuse(StatusMethod, otherMethod.says)
+	case t.holds(requestDirectives(req.Header, rules).noStore, &requestNoStore):
+		return refuse(StatusPass, requestNoStore.says)
+	}
+	return Storability{}
 }
 
 func storableMethod(method string, rules *Rules) bool {

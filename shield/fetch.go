@@ -149,7 +149,14 @@ func (s *Shield) best() *rfc9111.Response {
 // mayStore says whether any response to req could be stored: not when the request
 // or its route forbids it. Nobody should wait for such a request.
 func (s *Shield) mayStore(req *policy.Request) bool {
-	best, rules := s.best(), &req.Plan.Rules
+	rules := &req.Plan.Rules
+	if !rfc9111.StorableRequest(verdictRequest(req), rules) {
+		return false
+	}
+	if rules.Lifetime == nil && rules.StatusLifetimes == nil {
+		return true // the origin decides
+	}
+	best := s.best()
 	if rfc9111.Storable(verdictRequest(req), best, rules).Store {
 		return true
 	}

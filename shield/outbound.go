@@ -125,7 +125,7 @@ func (out *outgoing) address(req *policy.Request) {
 		}
 	}
 	for _, name := range ownFields {
-		h.Del(name)
+		delete(h, name)
 	}
 	if h.Get("User-Agent") == "" {
 		h["User-Agent"] = []string{""} // keeps net/http from sending its own
