@@ -14,6 +14,9 @@ import (
 // KeeperOptions are optional parts of a [Keeper].
 type KeeperOptions struct {
 	Now func() time.Time // nil: time.Now
+
+	// Unwritten says that there are no values, and that log knows of none: nobody need forget any.
+	Unwritten bool
 }
 
 // Keeper is the [Store] that has the values: on disk, every write in order.
@@ -32,8 +35,10 @@ func NewKeeper(disk Disk, log Log, o KeeperOptions) (*Keeper, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if _, err := log.Wrote(); err != nil {
-		return nil, fmt.Errorf("kv: tell the log that values may have changed: %w", err)
+	if !o.Unwritten {
+		if _, err := log.Wrote(); err != nil {
+			return nil, fmt.Errorf("kv: tell the log that values may have changed: %w", err)
+		}
 	}
 	return &Keeper{disk: disk, log: log, now: o.Now, writing: make(map[string]int)}, nil
 }

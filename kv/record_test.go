@@ -124,6 +124,9 @@ func TestWritesThatFail(t *testing.T) {
 	if _, err := kv.NewKeeper(p.disk, p.log, kv.KeeperOptions{}); !errors.Is(err, full) {
 		t.Errorf("a keeper that could tell nobody: %v", err)
 	}
+	if _, err := kv.NewKeeper(newDisk(), p.log, kv.KeeperOptions{Unwritten: true}); err != nil {
+		t.Errorf("a keeper that has nothing to tell: %v", err)
+	}
 	p.log.fail = nil
 	left, cancel := context.WithCancelCause(ctx)
 	cancel(full)

@@ -103,6 +103,14 @@ func (p *Purges) Wrote(keys ...string) (epoch uint64, err error) {
 	return p.Add(rules...)
 }
 
+// Unwritten says whether no value was ever written, as far as this log goes back: before that
+// nobody remembers any.
+func (p *Purges) Unwritten() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.values.last == p.values.tagged
+}
+
 // Outdated says whether a rule later than epoch names the value under key, or one of the
 // tags that it has. Without a key, which is "", only tags count. Where nothing was written
 // or purged since, it costs two loads.

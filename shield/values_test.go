@@ -281,6 +281,31 @@ func TestValuesWithoutTheirLog(t *testing.T) {
 	}
 }
 
+// A log knows whether any value was ever written, through restarts and however it is written anew.
+func TestUnwritten(t *testing.T) {
+	log := new(memoryLog)
+	p := leaderOf(t, log)
+	again := func(want bool, after string) {
+		t.Helper()
+		if now, later := p.Unwritten(), leaderOf(t, log).Unwritten(); now != want || later != want {
+			t.Errorf("after %s: %t, and %t when it is read again", after, now, later)
+		}
+	}
+	again(true, "the beginning")
+	add(t, p, shield.TagRule("a"), shield.AllRule(), shield.TagRule("a").Soft())
+	again(true, "purges")
+	wrote(t, p, "k")
+	again(false, "a write")
+	for range 40_000 {
+		add(t, p, shield.TagRule("a"))
+	}
+	again(false, "compactions")
+	log = new(memoryLog)
+	p = leaderOf(t, log)
+	wrote(t, p)
+	again(false, "a word about all values")
+}
+
 func TestOutdatedAllocatesNothing(t *testing.T) {
 	p, tags := leaderOf(t, nil), []string{"a", "b"}
 	wrote(t, p, "other")

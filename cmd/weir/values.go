@@ -35,7 +35,9 @@ func (n *node) openValues(report func(error)) {
 		return
 	}
 	v := &nodeValues{disk: disk}
-	if v.keeper, err = kv.NewKeeper(tiers.Values{Values: disk}, n.purges, kv.KeeperOptions{Now: n.now}); err != nil {
+	unwritten := disk.Empty() && n.purges.Unwritten()
+	v.keeper, err = kv.NewKeeper(tiers.Values{Values: disk}, n.purges, kv.KeeperOptions{Now: n.now, Unwritten: unwritten})
+	if err != nil {
 		_ = disk.Close() // nothing was written
 		report(fmt.Errorf("no values are served: %w", err))
 		return
