@@ -32,7 +32,8 @@
 //
 // [Explainer] sends a request through the same steps, in a rehearsal: a door like the one for clients in front of
 // [l1.Tier.Rehearse] and [shield.Shield.Rehearse], from which nothing comes. probe.go notes what the door decides;
-// explanation.go adds what the tiers hold, and advice.go what to do about it.
+// explanation.go adds what the tiers hold, and advice.go what to do about it. peerexplain.go is the part of the shield
+// when an edge explains.
 //
 // What must always hold:
 //   - The target that is forwarded is the target that was received, byte for

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"weir/api/peer"
 	"weir/l1"
 	"weir/shield"
 )
@@ -35,11 +36,12 @@ type Explainer struct {
 	door   *Door
 	memory *l1.Tier // nil at a node without clients
 	shield *shield.Shield
+	parent *peer.Client // of an edge, whose shield has its say; nil at the shield itself
 }
 
-// NewExplainer explains what comes through door. memory may be nil.
-func NewExplainer(door *Door, memory *l1.Tier, below *shield.Shield) *Explainer {
-	return &Explainer{door, memory, below}
+// NewExplainer explains what comes through door. memory and parent may be nil.
+func NewExplainer(door *Door, memory *l1.Tier, below *shield.Shield, parent *peer.Client) *Explainer {
+	return &Explainer{door, memory, below, parent}
 }
 
 // Explain answers q, or says with an [ErrExplain] what is wrong with it.

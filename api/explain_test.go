@@ -34,7 +34,7 @@ func explainer(t *testing.T, routes string) *api.Explainer {
 			t.Error(err)
 		}
 	})
-	return api.NewExplainer(api.NewDoor(below, func() *policy.Table { return table }, api.DoorOptions{}), nil, below)
+	return api.NewExplainer(api.NewDoor(below, func() *policy.Table { return table }, api.DoorOptions{}), nil, below, nil)
 }
 
 func explainOptions(t *testing.T) api.AdminOptions {

@@ -26,6 +26,7 @@ type Explanation struct {
 	Key       *BuiltKey         `json:"key,omitempty"`       // where there is one
 	Memory    *HeldTier         `json:"memory,omitempty"`
 	Shield    *HeldTier         `json:"shield,omitempty"`
+	ShieldNow *ShieldAnswer     `json:"shieldNow,omitempty"` // at an edge whose shield has said so
 	Fetched   *FetchedResponse  `json:"fetched,omitempty"`
 	Storing   []StoringVerdict  `json:"storing,omitempty"`
 	Advice    []string          `json:"advice"`
@@ -169,8 +170,10 @@ func refusalOf(p *probe) *ErrorText {
 	if p.fault == nil {
 		return nil
 	}
-	return &ErrorText{p.fault.status, p.fault.code, p.fault.message, p.fault.hint}
+	return errorText(p.fault)
 }
+
+func errorText(f *fault) *ErrorText { return &ErrorText{f.status, f.code, f.message, f.hint} }
 
 // tellRoute tells what the door decided.
 func (e *Explainer) tellRoute(x *Explanation, p *probe) {
@@ -211,18 +214,9 @@ func (e *Explainer) tellStored(ctx context.Context, x *Explanation, p *probe) {
 	if e.memory != nil {
 		x.Memory = held(e.memory.Held(ctx, p.req), &usable)
 	}
-	a := e.shield.Account(p.req)
-	x.Shield = held(a.Stored, &usable)
-	x.Shield.HitForPass, x.Shield.OriginFailing, x.Shield.Fetching = a.HitForPass, a.Failing, a.Fetching
-	if !a.Listed {
-		x.Shield.Note = "What the shield holds is told by its own admin listener."
-	}
-	x.Storing = append(x.Storing, storing("request", a.Best))
-	for _, s := range a.Stored {
-		if s.Selected && s.Response.Parts == nil {
-			x.Storing = append(x.Storing, storing("stored", storedAgain(p.req, s.Response)))
-			break
-		}
+	x.Shield, x.Storing = account(e.shield, p.req, &usable)
+	if e.parent != nil {
+		e.tellBeyond(ctx, x, p.req, &usable)
 	}
 	if !x.Now.Known {
 		x.Now.IfOriginFails = "error"

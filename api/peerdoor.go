@@ -33,6 +33,8 @@ type PeerOptions struct {
 	Settling func(t *policy.Table, now time.Time) bool
 	Disabled func() bool // nothing is cached; default never
 
+	Explains *shield.Shield // which tells edges what it would do; nil: it does not
+
 	Values kv.Store // that edges read and write; nil: none
 
 	Room int64 // that long batches of the log may take on their way to edges, in bytes; 0: 128 MiB
@@ -76,6 +78,9 @@ func NewPeerDoor(opts PeerOptions) *PeerDoor {
 	d.mux.HandleFunc("POST "+peer.PathCatchUp, d.catchUp)
 	d.mux.HandleFunc("POST "+peer.PathPurge, d.purge)
 	d.mux.HandleFunc("POST "+peer.PathOwed, d.owed)
+	if opts.Explains != nil {
+		d.mux.HandleFunc("POST "+peer.PathExplain, d.explain)
+	}
 	if opts.Values != nil {
 		d.mux.HandleFunc("POST "+peer.PathKV, d.values)
 	}
@@ -248,22 +253,13 @@ func (d *PeerDoor) fetch(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(d.door.opts.ReadTimeout))
 	body := bufio.NewReader(r.Body)
-	frame, err := peer.ReadFrame(body, peer.MaxHead)
+	ask, frame, err := readAsk(body)
 	if err != nil {
-		d.refuse(w, refuseMessage)
-		return
-	}
-	ask, err := peer.DecodeAsk(frame)
-	switch {
-	case err != nil:
-		d.refuse(w, refuseMessage)
-		return
-	case ask.Hops > 1:
-		d.refuse(w, peer.ErrLoop)
+		d.refuse(w, err)
 		return
 	}
 	_ = rc.SetReadDeadline(time.Time{})
-	x := &exchange{door: d.door, w: w, r: asked(r, ask, body, len(frame)), rc: rc, peer: ask, record: Record{Began: came}}
+	x := &exchange{door: d.door, w: w, r: asked(r, ask, body, frame), rc: rc, peer: ask, record: Record{Began: came}}
 	d.door.counters.active.Add(1)
 	defer x.end()
 	x.begin()

@@ -236,6 +236,27 @@ func (c *Client) Purge(ctx context.Context, order shield.PurgeOrder) (report shi
 	return report, nil
 }
 
+// explainTimeout bounds how long the shield's part of an explanation is waited for.
+const explainTimeout = 5 * time.Second
+
+// Explain returns what the shield says would become of req, in JSON. It asks each shield once.
+func (c *Client) Explain(ctx context.Context, req *policy.Request) (answer []byte, err error) {
+	if !c.begin() {
+		return nil, fmt.Errorf("%w: this node is being stopped", shield.ErrParent)
+	}
+	defer c.running.Done()
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	body := append(AppendFrame(nil, askFor(req, c.opts.Region).Encode()), req.Body...)
+	for range c.addrs {
+		answer, _, err = c.call(ctx, PathExplain, body, maxMessage)
+		if !errors.Is(err, shield.ErrParent) {
+			break
+		}
+	}
+	return answer, err
+}
+
 // Current changes whenever a purge comes into force here.
 func (c *Client) Current() uint64 { return c.opts.Purges.Version() }
 

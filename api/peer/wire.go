@@ -21,6 +21,7 @@ const (
 	PathCatchUp = "/v1/peer/catchup"
 	PathPurge   = "/v1/peer/purge"
 	PathOwed    = "/v1/peer/owed"
+	PathExplain = "/v1/peer/explain"
 )
 
 // EpochField has the shield's epoch in answers that are not a [Reply].

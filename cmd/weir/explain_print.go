@@ -65,7 +65,7 @@ func (p explanationPrinter) answer(x *api.Explanation) {
 	}
 	if !n.Known {
 		what += ", the origin is asked"
-		if n.Forward == "" {
+		if x.ShieldNow != nil || n.Forward == "" {
 			what = string(n.XCache) + ", the shield is asked"
 		}
 	}
@@ -74,6 +74,9 @@ func (p explanationPrinter) answer(x *api.Explanation) {
 		if value != "" {
 			p.line("", "  "+name+": "+value)
 		}
+	}
+	if s := x.ShieldNow; s != nil {
+		field("the shield", shieldAnswer(s))
 	}
 	field("x-cache-tier", n.XCacheTier)
 	field("x-caching-status", string(n.CachingStatus))
@@ -87,6 +90,17 @@ func (p explanationPrinter) answer(x *api.Explanation) {
 	if r := x.Refused; r != nil {
 		p.line("", "  "+r.Code+": "+r.Message+" "+r.Hint)
 	}
+}
+
+// shieldAnswer is what a shield would answer, in words.
+func shieldAnswer(s *api.ShieldAnswer) string {
+	switch {
+	case s.Refused != nil:
+		return s.Refused.Code + ": " + s.Refused.Message
+	case !s.Known:
+		return string(s.Use) + ", the origin is asked"
+	}
+	return string(s.Use) + ", status " + strconv.Itoa(s.Status)
 }
 
 func (p explanationPrinter) route(x *api.Explanation) {

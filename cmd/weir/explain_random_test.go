@@ -61,7 +61,7 @@ func newStage(t testing.TB, table *policy.Table) *stage {
 	s.door = api.NewDoor(s.memory, s.live.Load, api.DoorOptions{
 		Region: "fra", Now: s.clock.Now, Pick: func(int) int { return 0 }, Log: zap.NewNop(), Settling: s.live.Settling,
 	})
-	s.explainer = api.NewExplainer(s.door, s.memory, s.shield)
+	s.explainer = api.NewExplainer(s.door, s.memory, s.shield, nil)
 	s.shield.SetTable(table)
 	return s
 }

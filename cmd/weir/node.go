@@ -102,7 +102,7 @@ func openNode(table *policy.Table, o nodeOptions) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.explainer = api.NewExplainer(n.entrance(), n.memory, n.shield)
+	n.explainer = api.NewExplainer(n.entrance(), n.memory, n.shield, n.parent)
 	n.shield.SetTable(table)
 	return n, nil
 }
@@ -166,7 +166,7 @@ func (n *node) openPeers() error {
 		n.log.Warn("the regions that were connected before are not known", zap.Error(err))
 	}
 	n.peers = api.NewPeerDoor(api.PeerOptions{
-		Tier: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere, Values: n.values.kept(),
+		Tier: n.shield, Explains: n.shield, Table: n.live.Load, Purges: n.purges, Purge: n.purgeHere, Values: n.values.kept(),
 		Now: n.now, Log: n.log, Journal: n.opts.journal, Settling: n.live.Settling, Disabled: n.disabled,
 		Seen: regions,
 		OnSeen: func(regions []string) {
