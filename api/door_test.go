@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"weir/api"
+	"weir/l1"
 	"weir/policy"
 	"weir/rfc9111"
 )
@@ -137,8 +138,20 @@ func newDoor(t testing.TB, s *tier, routes string, opts api.DoorOptions) *api.Do
 // serveOn serves h as a node does and returns its address.
 func serveOn(t testing.TB, h http.Handler) string {
 	t.Helper()
-	return serveOver(t, func(ln net.Listener) net.Listener { return ln }, h)
+	return serveOver(t, func(ln net.Listener) net.Listener {
+		if d, ok := h.(*api.Door); ok {
+			return api.Guard(ln, api.GuardOptions{Region: "fra", Refused: d.Refused, Hits: api.NewHits(d, empty{}), HalfClose: time.Nanosecond})
+		}
+		return ln
+	}, h)
 }
+
+// empty is a memory tier without anything in it.
+type empty struct{}
+
+func (empty) Hit(*l1.Ask, *l1.Found) bool   { return false }
+func (empty) Keep(*l1.Found, *l1.ReadyHead) {}
+func (empty) CountHit(*l1.Found)            {}
 
 // serveOver serves h through a wrapped listener.
 func serveOver(t testing.TB, wrap func(net.Listener) net.Listener, h http.Handler) string {

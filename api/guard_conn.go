@@ -49,6 +49,9 @@ type guardConn struct {
 	listed bool         // among young
 	young  *young       // of the listener
 	hits   hitConn
+
+	remote  string  // address of the client, once it was needed
+	absence absence // of the client that is being answered
 }
 
 // phase is what the next byte that the client sends belongs to.
@@ -155,7 +158,7 @@ func (c *guardConn) readHead(p []byte) (int, error) {
 				return 0, c.refuse(no)
 			}
 			if size > 0 {
-				answered, err := c.answerHit(&h, size)
+				answered, err := c.answer(&h, buf[:n], size)
 				if err != nil {
 					return 0, c.fail(err)
 				}
@@ -163,6 +166,8 @@ func (c *guardConn) readHead(p []byte) (int, error) {
 					return c.accept(&h, size, buf[:n], p)
 				}
 				n = copy(buf, buf[size:n])
+				n += copy(buf[n:], c.kept) // by who watched the client
+				c.kept = nil
 				timed, parse = false, n > 0
 				continue
 			}

@@ -79,8 +79,8 @@ func newHit(hits *Hits) *hit {
 }
 
 // find looks for the answer to the request of h and prepares it.
-func (hits *Hits) find(h *head, size int, secure bool) *hit {
-	if size > maxGlance || h.fields > MaxHeaders || !h.glanced() || hits.door.opts.Disabled() {
+func (hits *Hits) find(h *head, secure bool) *hit {
+	if hits.door.opts.Disabled() {
 		return nil
 	}
 	x := hits.spare.Get().(*hit)

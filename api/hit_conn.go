@@ -28,17 +28,16 @@ const (
 	hitClosed         // none will be
 )
 
-// answerHit answers the request of h, whose head has size bytes, if that can be done from memory.
-func (c *guardConn) answerHit(h *head, size int) (answered bool, err error) {
+// answer answers the request of h, whose head is the first size bytes of buf, if it is a plain one.
+func (c *guardConn) answer(h *head, buf []byte, size int) (answered bool, err error) {
 	hits := c.opts.Hits
-	if hits == nil || c.bodied || c.ending.Load() {
+	if hits == nil || c.bodied || c.ending.Load() || size > maxGlance || h.fields > MaxHeaders || !h.glanced() {
 		return false, nil
 	}
-	x := hits.find(h, size, c.secure)
-	if x == nil {
-		return false, nil
+	x := hits.find(h, c.secure)
+	if x != nil {
+		defer x.free()
 	}
-	defer x.free()
 	if !c.passed && !c.listed {
 		if !c.young.add(c) {
 			return false, nil
@@ -48,19 +47,23 @@ func (c *guardConn) answerHit(h *head, size int) (answered bool, err error) {
 	if !c.hits.state.CompareAndSwap(hitNone, hitSending) {
 		return false, net.ErrClosed
 	}
-	now := time.Now()
-	if err := c.sendHit(x, now); err != nil {
+	if x != nil {
+		err = c.sending(func() error { return c.sendHit(x) })
+	} else {
+		err = c.sending(func() error { return c.serveDirectly(h, buf[:size], len(buf) > size) })
+	}
+	if err != nil {
 		return false, err
 	}
 	c.later = true
 	if c.listed && c.ending.Load() {
 		return false, net.ErrClosed
 	}
-	return true, c.awaitNext(now)
+	return true, c.awaitNext(time.Now())
 }
 
-// sendHit sends x, and closes the connection after it if somebody wanted to close it meanwhile.
-func (c *guardConn) sendHit(x *hit, now time.Time) (err error) {
+// sending sends an answer, and closes the connection after it if somebody wanted to close it meanwhile.
+func (c *guardConn) sending(send func() error) (err error) {
 	defer func() {
 		if !c.hits.state.CompareAndSwap(hitSending, hitNone) {
 			c.opts.Hits.leave.left(c)
@@ -68,7 +71,11 @@ func (c *guardConn) sendHit(x *hit, now time.Time) (err error) {
 			err = net.ErrClosed
 		}
 	}()
-	sent, err := x.send(c, now)
+	return send()
+}
+
+func (c *guardConn) sendHit(x *hit) error {
+	sent, err := x.send(c, time.Now())
 	x.done(c, sent, err)
 	return err
 }

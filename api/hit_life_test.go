@@ -82,7 +82,7 @@ func TestIdleTimeBetweenHits(t *testing.T) {
 			l.ask(t, get("/"))
 			time.Sleep(50 * time.Second)
 		}
-		l.ask(t, get("/miss")) // and the server's own time afterwards
+		l.ask(t, get("/miss", "TE: trailers")) // and the server's own time afterwards
 		time.Sleep(50 * time.Second)
 		l.ask(t, get("/"))
 		began := time.Now()
@@ -135,7 +135,7 @@ func TestAClientThatDoesNotTakeAHit(t *testing.T) {
 }
 
 func TestShutdownLetsAHitFinish(t *testing.T) {
-	for _, first := range []string{"", get("/miss")} { // new to net/http, and idle
+	for _, first := range []string{"", get("/miss", "TE: trailers")} { // new to net/http, and idle
 		synctest.Test(t, func(t *testing.T) {
 			l := liveHits(t)
 			if first != "" {
@@ -171,7 +171,7 @@ func TestShutdownLetsAHitFinish(t *testing.T) {
 func TestShutdownCutsAHitOffInTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := liveHits(t)
-		l.ask(t, get("/miss"))
+		l.ask(t, get("/miss", "TE: trailers"))
 		send(t, l.client, get("/long"))
 		synctest.Wait()
 		if err := l.server.Shutdown(t.Context()); err != nil {
@@ -205,8 +205,8 @@ func TestHitsEndWithTheListener(t *testing.T) {
 	conn := dial(t, addr)
 	r := bufio.NewReader(conn)
 	before := w.hits.Load()
-	for i, target := range []string{"/miss", "/", "/"} { // the server knows the connection by the first
-		send(t, conn, get(target))
+	for i, in := range []string{get("/", "TE: trailers"), get("/"), get("/")} { // the server knows the connection by the first
+		send(t, conn, in)
 		if status, _ := readAnswer(t, r, "GET"); status != 200 {
 			t.Fatal(status)
 		}

@@ -241,7 +241,7 @@ func (s *service) drain(servers []*http.Server, n *node) error {
 	all.Wait()
 	if n.hits != nil {
 		if err := n.hits.Drain(ctx); err != nil {
-			s.log.Warn("hits were cut off", zap.Error(err))
+			s.log.Warn("answers were cut off", zap.Error(err))
 		}
 	}
 	if err := n.close(ctx); err != nil {
