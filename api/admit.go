@@ -75,12 +75,12 @@ func (x *exchange) admit() (*policy.Request, error) {
 // and key.
 func (x *exchange) place(req *policy.Request, t target) error {
 	header := req.Received
-	table, match := x.door.table(), &policy.MatchRequest{
+	table, match := x.door.table(), policy.MatchRequest{
 		Method: req.Method, Host: req.Host, Path: t.path, RawQuery: t.query, Header: header,
 	}
-	req.Plan, req.Params = table.Match(match)
+	req.Plan, req.Params = table.Match(&match)
 	x.probe.matched(table, match)
-	if req.Bypass == "" && table.Ambiguous(match, req.Plan) {
+	if req.Bypass == "" && table.Ambiguous(&match, req.Plan) {
 		req.Bypass = rfc9111.StatusPass
 	}
 	x.plan, x.record.Route, x.record.Deployment = req.Plan, req.Plan.Route, table.Deployment

@@ -19,7 +19,8 @@ func (c *guardConn) serveDirectly(h *head, buf []byte, more bool) error {
 	defer w.free()
 	ctx, cancel := context.WithCancel(context.Background())
 	w.conn, w.cancel, w.silent = c, cancel, len(h.method) == len(http.MethodHead)
-	if err := c.runDoor(w, c.request(h, buf).WithContext(ctx), more); err != nil {
+	r := c.request(h, buf)
+	if err := c.runDoor(w, r.WithContext(ctx), more); err != nil {
 		_ = c.close() // what is missing of the answer must be seen to be missing
 		return err
 	}
@@ -47,18 +48,18 @@ func (c *guardConn) runDoor(w *reply, r *http.Request, more bool) (err error) {
 }
 
 // request is what net/http would make of a plain head, except for URL, which the door does not look at.
-func (c *guardConn) request(h *head, buf []byte) *http.Request {
+func (c *guardConn) request(h *head, buf []byte) http.Request {
 	if c.remote == "" {
 		c.remote = c.RemoteAddr().String()
 	}
-	r := &http.Request{
+	r := http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Host: string(h.host), RequestURI: string(h.target), Header: fieldsOf(string(buf), h.fields),
-		Body: http.NoBody, RemoteAddr: c.remote,
+		RequestURI: string(h.target), Body: http.NoBody, RemoteAddr: c.remote,
 	}
 	if len(h.method) == len(http.MethodHead) {
 		r.Method = http.MethodHead
 	}
+	r.Host, r.Header = fieldsOf(string(buf), h.fields)
 	if inner, ok := c.Conn.(*tls.Conn); ok {
 		state := inner.ConnectionState()
 		r.TLS = &state
@@ -66,18 +67,19 @@ func (c *guardConn) request(h *head, buf []byte) *http.Request {
 	return r
 }
 
-// fieldsOf returns the fields of a head that has passed, as net/http would. There are n field lines.
-func fieldsOf(head string, n int) http.Header {
-	h, values := make(http.Header, n), make([]string, 0, n)
+// fieldsOf returns what a head of n field lines says that has passed, as net/http would.
+func fieldsOf(head string, n int) (host string, h http.Header) {
+	h, values := make(http.Header, n-1), make([]string, 0, n-1) // Host is not among them
 	_, rest, _ := strings.Cut(head, "\r\n")
 	for range n {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, _ := strings.Cut(line, ":")
-		if name = http.CanonicalHeaderKey(name); name == "Host" {
+		name, value = http.CanonicalHeaderKey(name), strings.Trim(value, " \t")
+		if name == "Host" {
+			host = value
 			continue
 		}
-		value = strings.Trim(value, " \t")
 		if others, ok := h[name]; ok {
 			h[name] = append(others, value)
 			continue
@@ -85,7 +87,7 @@ func fieldsOf(head string, n int) http.Header {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	return h
+	return host, h
 }
 
 // absence notices a client that leaves before it has its answer. To look for that costs more than most

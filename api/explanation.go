@@ -181,7 +181,7 @@ func (e *Explainer) tellRoute(x *Explanation, p *probe) {
 		return
 	}
 	req := p.req
-	_, skipped := p.table.Explain(p.match)
+	_, skipped := p.table.Explain(&p.match)
 	if skipped == nil {
 		skipped = []policy.Skipped{}
 	}

@@ -77,10 +77,10 @@ func TestInterimResponses(t *testing.T) {
 
 // The next request on the connection is not mistaken for anything.
 func TestInterimThenNext(t *testing.T) {
-	wrap := func(ln net.Listener) net.Listener { return api.Guard(ln, api.GuardOptions{}) }
-	conn := connect(t, serveOver(t, wrap, newDoor(t, hinting(nil), "", api.DoorOptions{})))
-	in := talk(t, conn, strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3))
-	for range 3 {
+	conn := connect(t, serveOn(t, newDoor(t, hinting(nil), "", api.DoorOptions{})))
+	plain, odd := "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\n\r\n"
+	in := talk(t, conn, plain+plain+odd+odd+plain)
+	for range 5 {
 		for _, want := range []int{103, 102, 200} {
 			resp, err := http.ReadResponse(in, nil)
 			if err != nil {

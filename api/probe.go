@@ -16,7 +16,7 @@ import (
 // clients have, notes nothing.
 type probe struct {
 	table       *policy.Table
-	match       *policy.MatchRequest
+	match       policy.MatchRequest
 	admission   []rfc9111.Finding
 	destination string
 	req         *policy.Request   // nil until a route is known
@@ -55,7 +55,7 @@ func (p *probe) note(is bool, rule *rfc9111.Finding) bool {
 	return is
 }
 
-func (p *probe) matched(t *policy.Table, m *policy.MatchRequest) {
+func (p *probe) matched(t *policy.Table, m policy.MatchRequest) {
 	if p != nil {
 		p.table, p.match = t, m
 	}

@@ -27,8 +27,10 @@ func EndToEndWith(h http.Header, more int) http.Header {
 	}
 	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
-			name = http.CanonicalHeaderKey(trimOWS(name))
-			if !kept(name) {
+			if name = trimOWS(name); strings.EqualFold(name, "keep-alive") {
+				continue // gone already, and what nearly every client says
+			}
+			if name = http.CanonicalHeaderKey(name); !kept(name) {
 				delete(out, name)
 			}
 		}
