@@ -26,8 +26,8 @@ type GuardOptions struct {
 	// is taken for one that still reads, default 2 s. One that left cannot be told from it.
 	HalfClose time.Duration
 
-	// Hits answers what it can before the server sees it; nil: the server sees everything.
-	// The answers are written like the server's, within WriteTimeout of the Hits' door, and
+	// Hits answers what it can before the server sees it, and gives the other plain requests
+	// to its door; nil: the server sees everything. The answers are written like the server's, within WriteTimeout of the Hits' door, and
 	// a connection that got one has Idle until its next request, default 60 s; give
 	// http.Server.IdleTimeout the same value.
 	Hits *Hits

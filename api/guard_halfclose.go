@@ -57,7 +57,7 @@ func (c *guardConn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// Close ends a wait too. A hit that is being sent is sent to its end, unless Close is called again.
+// Close ends a wait too. What is being answered is sent to its end, unless Close is called again.
 func (c *guardConn) Close() error {
 	if c.closeLater() {
 		return nil

@@ -26,7 +26,8 @@ type Memory interface {
 
 // Hits answers plain requests for fresh objects in memory on the connection itself, below
 // net/http, for a [Guard]. It answers with what its [Door] would answer, to the byte, and counts
-// and logs like it. Whatever it does not know how to answer goes on to the door, as it came.
+// and logs like it. Whatever it does not know how to answer goes on to the door, as it came:
+// straight, if it is plain, and through net/http otherwise.
 type Hits struct {
 	door   *Door
 	memory Memory

@@ -22,13 +22,14 @@ type hitConn struct {
 
 // What Close has to know of a connection.
 const (
-	hitNone    = iota // no hit is being sent
-	hitSending        // one is
-	hitLast           // one is, and its end closes the connection
-	hitClosed         // none will be
+	hitNone    = iota // nothing is being answered here
+	hitSending        // something is
+	hitLast           // something is, and its end closes the connection
+	hitClosed         // nothing will be
 )
 
-// answer answers the request of h, whose head is the first size bytes of buf, if it is a plain one.
+// answer answers the request of h, whose head is the first size bytes of buf, if it is a plain one:
+// from memory, or by asking the door.
 func (c *guardConn) answer(h *head, buf []byte, size int) (answered bool, err error) {
 	hits := c.opts.Hits
 	if hits == nil || c.bodied || c.ending.Load() || size > maxGlance || h.fields > MaxHeaders || !h.glanced() {
@@ -62,7 +63,7 @@ func (c *guardConn) answer(h *head, buf []byte, size int) (answered bool, err er
 	return true, c.awaitNext(time.Now())
 }
 
-// sending sends an answer, and closes the connection after it if somebody wanted to close it meanwhile.
+// sending has an answer made and sent, and closes the connection after it if somebody wanted to close it meanwhile.
 func (c *guardConn) sending(send func() error) (err error) {
 	defer func() {
 		if !c.hits.state.CompareAndSwap(hitSending, hitNone) {
@@ -80,7 +81,7 @@ func (c *guardConn) sendHit(x *hit) error {
 	return err
 }
 
-// closeLater says whether a hit that is being sent will close the connection.
+// closeLater says whether an answer that is on its way will close the connection.
 func (c *guardConn) closeLater() bool {
 	if c.opts.Hits == nil {
 		return false
@@ -204,7 +205,7 @@ func (c *guardConn) writePieces(allowed time.Duration) (sent int64, err error) {
 	return sent, nil
 }
 
-// leaving are connections that were closed while a hit was being sent to them.
+// leaving are connections that were closed while something was being answered on them.
 type leaving struct {
 	mu    sync.Mutex
 	conns map[*guardConn]struct{}
@@ -230,7 +231,7 @@ func (l *leaving) left(c *guardConn) {
 	}
 }
 
-// Drain waits for the answers that are being sent on connections that a server has closed, which
+// Drain waits for the answers that are made or sent on connections that a server has closed, which
 // http.Server.Shutdown does not. When ctx ends first they are cut off.
 func (hits *Hits) Drain(ctx context.Context) error {
 	l := &hits.leave

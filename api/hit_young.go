@@ -2,7 +2,7 @@ package api
 
 import "sync"
 
-// young are the connections of a listener that have had nothing but hits. Their server takes
+// young are the connections of a listener that have had nothing but plain requests. Their server takes
 // them for new ones, and when it ends it would wait five seconds for their first request.
 type young struct {
 	mu     sync.Mutex
@@ -40,7 +40,7 @@ func (y *young) close() {
 	y.conns = nil
 	y.mu.Unlock()
 	for c := range conns {
-		// Whoever is sending a hit closes after it: the listener is known to be closed.
+		// Whoever is answering closes after it: the listener is known to be closed.
 		if c.hits.state.CompareAndSwap(hitNone, hitClosed) {
 			_ = c.close()
 		}

@@ -16,7 +16,7 @@ import (
 // beyond MaxHeaderBytes; the door counts exactly.
 //
 // The server is to be stopped with Shutdown, which waits for requests in
-// progress, then Close.
+// progress, then [Hits.Drain], which waits for those past net/http, then Close.
 func NewServer(handler http.Handler, log *zap.Logger) *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
