@@ -5,15 +5,20 @@ import (
 	"testing"
 )
 
-func TestPercentFor(t *testing.T) {
+func TestPercentAfter(t *testing.T) {
 	for _, c := range []struct {
 		live uint64
 		want int
 	}{
 		{0, 330}, {4 << 20, 330}, {16 << 20, 200}, {32 << 20, 100}, {64 << 20, 50}, {97 << 20, 33}, {100 << 30, 33},
 	} {
-		if got := percentFor(c.live); got != c.want {
+		before := heap{allocated: 1 << 30, count: 1 << 20}
+		small, large := heap{c.live, 1<<30 + 200*50_000, 1<<20 + 50_000}, heap{c.live, 1<<30 + 64<<20, 1<<20 + 5_000}
+		if got := small.percentAfter(before); got != c.want {
 			t.Errorf("GOGC is %d with %d MiB alive, want %d", got, c.live>>20, c.want)
+		}
+		if got := large.percentAfter(before); got != gcPercent {
+			t.Errorf("GOGC is %d with %d MiB alive and large pieces, want %d", got, c.live>>20, gcPercent)
 		}
 	}
 }
