@@ -344,6 +344,59 @@ func TestWriterIsReadWhileItIsWritten(t *testing.T) {
 	wantBody(t, s, key(t, "/big"), want)
 }
 
+// A body in any pieces is read while it is written and after, if it is as long as it was said to be.
+func TestBodyIsAsLongAsAnnounced(t *testing.T) {
+	s := open(t, t.TempDir(), l2.Options{})
+	body := append(content(7, 700), make([]byte, 700)...) // a part that compression shortens
+	for name, tt := range map[string]struct {
+		announced int64
+		pieces    []int
+		ok        bool
+	}{
+		"in one piece":                {1400, []int{1400}, true},
+		"in pieces":                   {1400, []int{1, 700, 699}, true},
+		"of unknown length":           {-1, []int{1400}, true},
+		"too short":                   {1401, []int{1400}, false},
+		"too long in one piece":       {1399, []int{1400}, false},
+		"too long by a further piece": {700, []int{700, 700}, false},
+		"too long after pieces":       {1000, []int{500, 500, 400}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := key(t, "/"+name)
+			w, err := s.Create(k, response(tt.announced, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			written := 0
+			for _, n := range tt.pieces {
+				var wrote int
+				wrote, err = w.Write(body[written : written+n])
+				if written += wrote; err != nil {
+					break
+				}
+			}
+			got := make([]byte, written)
+			if _, err := w.ReadAt(got, 0); err != nil || !bytes.Equal(got, body[:written]) {
+				t.Errorf("read %d of %d bytes while they were written: %v", len(got), written, err)
+			}
+			if err == nil {
+				err = w.Commit(nil)
+			}
+			w.Abort()
+			if tt.ok && err != nil || !tt.ok && !errors.Is(err, l2.ErrLength) {
+				t.Fatalf("stored: %v", err)
+			}
+			if !tt.ok {
+				wantMiss(t, s, k)
+				return
+			}
+			wantBody(t, s, k, body)
+			sync(t, s)
+			wantBody(t, s, k, body)
+		})
+	}
+}
+
 func TestNothingOfAnAbortedObjectIsVisible(t *testing.T) {
 	s := open(t, t.TempDir(), l2.Options{})
 	cases := map[string]func(w *l2.Writer) error{

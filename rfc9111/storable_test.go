@@ -178,3 +178,19 @@ func TestStorable(t *testing.T) {
 		})
 	}
 }
+
+// A request may be stored for exactly if the best of responses may.
+func TestStorableRequest(t *testing.T) {
+	rules := &rfc9111.Rules{Methods: []string{"POST"}}
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
+		for _, line := range []string{"Accept: */*", "Cache-Control: no-store", "Cache-Control: no-cache", "Authorization: Basic eA==", "Cookie: a=b"} {
+			for _, rules := range []*rfc9111.Rules{nil, rules, {IgnoreRequest: true}} {
+				req := rfc9111.Request{Method: method, Header: header(line)}
+				want := rfc9111.Storable(req, response(200, "Cache-Control: public, max-age=3600"), rules).Store
+				if got := rfc9111.StorableRequest(req, rules); got != want {
+					t.Errorf("%s with %s by %+v: %v, want %v", method, line, rules, got, want)
+				}
+			}
+		}
+	}
+}

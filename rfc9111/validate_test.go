@@ -47,6 +47,21 @@ func TestConditional(t *testing.T) {
 	}
 }
 
+func TestUnconditional(t *testing.T) {
+	plain := header("Accept: */*", "Cookie: a=b")
+	if got := rfc9111.Unconditional(plain); !reflect.DeepEqual(got, plain) {
+		t.Errorf("got %v, want %v", got, plain)
+	}
+	for _, line := range []string{
+		`If-None-Match: "a"`, "If-Modified-Since: " + date(0), `If-Match: "a"`, "If-Unmodified-Since: " + date(0), `If-Range: "a"`, "Range: bytes=0-1",
+	} {
+		h := header("Accept: */*", "Cookie: a=b", line)
+		if got := rfc9111.Unconditional(h); !reflect.DeepEqual(got, plain) || len(h) != 3 {
+			t.Errorf("%s: got %v of %v", line, got, h)
+		}
+	}
+}
+
 // RFC 9111 4.3.4: which 304 is about the stored response.
 func TestFreshenIdentifies(t *testing.T) {
 	hour, day := "Last-Modified: "+date(-time.Hour), "Last-Modified: "+date(-24*time.Hour)

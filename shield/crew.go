@@ -24,7 +24,7 @@ func newCrew(fly func(*flight)) *crew {
 	return &crew{fly: fly, next: make(chan *flight), over: make(chan struct{})}
 }
 
-// start begins to run f. It is not called after close.
+// start begins to run f. There is none after close.
 func (c *crew) start(f *flight) {
 	select {
 	case c.next <- f:
