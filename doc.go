@@ -11,6 +11,7 @@
 //	weir.go       opening and closing; backend.go: folder; memory.go: memory alone
 //	swr.go        SWR; flight.go, fly.go: what runs behind it
 //	values.go     Get, Set, Delete, Has, Incr, Purge
+//	stats.go      what is counted
 //	entry.go      what memory holds, and until when it may be used
 //	node.go       a node as a store; follow.go: its purge log
 //	handler.go    a policy file in front of an http.Handler; inprocess*.go: that as an origin

@@ -55,7 +55,11 @@ func (c *Cache) remembered(key string, now stamp) *entry {
 	}
 	e := held.(*entry)
 	if now >= e.until || !c.holds(key, e, now) {
+		c.counts.unusable.Add(1)
 		return nil
+	}
+	if e.stale(now) {
+		c.counts.stale.Add(1)
 	}
 	return e
 }

@@ -109,6 +109,7 @@ func (c *Cache) settle(f *flight) {
 // failed tells those who wait that there is no value. If one is refreshed it is left alone for
 // a moment.
 func (c *Cache) failed(f *flight, err error) {
+	c.counts.errors.Add(1)
 	c.flights.mu.Lock()
 	stale := f.refreshes
 	c.flights.mu.Unlock()
@@ -122,6 +123,7 @@ func (c *Cache) failed(f *flight, err error) {
 
 // fetch calls the fetch of j. One that takes too long is abandoned.
 func (c *Cache) fetch(ctx context.Context, f *flight, j *job) (any, error) {
+	c.counts.fetches.Add(1)
 	limit := c.opts.FetchTimeout
 	late := fmt.Errorf("%w: %q, more than %v", ErrTimeout, f.key, limit)
 	timer := time.AfterFunc(limit, func() {

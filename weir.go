@@ -68,9 +68,10 @@ func orElse[T int | int64 | time.Duration](v, zero T) T {
 type Cache struct {
 	opts   Options
 	back   backend
-	memory kv.Memory // of *entry
+	memory *l1.Values // of *entry
 	start  time.Time // from which stamps are counted
 
+	counts    counters
 	flights   flights
 	refreshes atomic.Int64
 
