@@ -69,7 +69,7 @@ type Cache struct {
 	opts   Options
 	back   backend
 	memory *l1.Values // of *entry
-	start  time.Time // from which stamps are counted
+	start  time.Time  // from which stamps are counted
 
 	counts    counters
 	flights   flights
