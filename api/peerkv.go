@@ -142,6 +142,7 @@ func (d *PeerDoor) writeValues(w http.ResponseWriter, a *valueReply) {
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("Content-Length", strconv.Itoa(length))
+	w.Header().Set(peer.EpochField, strconv.FormatUint(d.opts.Purges.Current(), 10)) // with all that the answer knows of
 	for _, piece := range append([][]byte{frame}, a.bytes...) {
 		if pour(w, piece) != nil {
 			return // the server sees it too

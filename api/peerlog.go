@@ -68,7 +68,8 @@ func (d *PeerDoor) follow(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithCancel(d.streams.base)
 	f := &follower{door: d, conn: conn, cancel: cancel, edge: edge{region, node}, since: d.door.opts.Now()}
-	f.stamp.Store(stamp)
+	f.takesValues = d.opts.Values != nil && r.URL.Query().Get("values") == "1"
+	f.stamp.Store(&stamped{stamp, time.Now()})
 	f.run(ctx, buffered.Reader, peerPlace{id, after})
 }
 
@@ -82,9 +83,19 @@ type follower struct {
 	since   time.Time
 	stopped bool // the edge has said so; readAcks writes it
 
-	stamp   atomic.Uint64 // the last that came from the edge, of a clock of its own
-	acked   uint64        // guarded by regions.mu
-	ackedAt time.Time     // so is this
+	stamp   atomic.Pointer[stamped] // the last that came from the edge
+	acked   uint64                  // guarded by regions.mu
+	ackedAt time.Time               // so is this
+
+	takesValues bool
+	taken       atomic.Uint64 // acked, for the one who writes
+	pushing     []pushedPart  // what may still be on its way; of the one who writes
+}
+
+// stamped is a time of the edge's own clock, and when it came.
+type stamped struct {
+	stamp uint64
+	came  time.Time
 }
 
 type peerPlace struct {
@@ -138,7 +149,7 @@ func (f *follower) write(ctx context.Context, at peerPlace) {
 
 // tell sends what an edge that is at a place lacks, and a beat, and returns where it is then.
 func (f *follower) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
-	stamp := f.stamp.Load() // first: what was durable when the edge sent it is in what follows
+	stamp := f.stamp.Load().stamp // first: what was durable when the edge sent it is in what follows
 	b, err := f.batch(ctx, at)
 	if err != nil {
 		return at, err
@@ -146,7 +157,7 @@ func (f *follower) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
 	defer b.leave()
 	var out []byte
 	if b.Reset || b.Epoch != at.after {
-		out = peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded)
+		out = f.appendValues(ctx, peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded), b.Batch)
 		at = b.place()
 	}
 	return at, f.send(appendBeat(out, at, stamp))
@@ -218,7 +229,8 @@ func (f *follower) readAcks(from *bufio.Reader) {
 			f.stopped = true
 			return
 		}
-		f.stamp.Store(stamp)
+		f.stamp.Store(&stamped{stamp, time.Now()})
+		f.taken.Store(epoch)
 		quiet.Reset(streamSilence)
 		if epoch > f.door.opts.Purges.Current() {
 			epoch = 0 // of another log: it has not come to its reset

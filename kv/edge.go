@@ -12,6 +12,10 @@ import (
 type EdgeOptions struct {
 	Now   func() time.Time // nil: time.Now
 	Sight Sight            // nil: no purge is ever missed
+
+	// Heard is an epoch of the purge log: whatever the parent has answered so far was so then,
+	// or before. It is what Take needs; nil: nothing is taken.
+	Heard func() uint64
 }
 
 // Edge is the [Store] that remembers what its parent answered, absence included, until the
@@ -29,6 +33,7 @@ type Edge struct {
 	mu      sync.Mutex // guards what follows; what flights bring is put into memory under it
 	begun   uint64     // number of the latest flight
 	flights map[string]*flight
+	wrote   uint64 // Heard when the latest write ended
 }
 
 // NewEdge returns an edge over parent, which purges tell when values change.
@@ -113,12 +118,18 @@ func (e *Edge) Incr(ctx context.Context, key string, i Increment) (Count, error)
 	return e.parent.Incr(ctx, key, i)
 }
 
-// forget drops what is remembered of key, and what is on its way.
+// forget drops what is remembered of key, and what is on its way. That somebody wanted to
+// know it is remembered, so that a push can take the place.
 func (e *Edge) forget(key string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.flights, key)
-	e.memory.Delete(key)
+	if e.opts.Heard == nil {
+		e.memory.Delete(key)
+		return
+	}
+	e.wrote = max(e.wrote, e.opts.Heard())
+	e.memory.Replace(key, &answer{void: true}, answerOverhead)
 }
 
 // answer is what the parent said of a key. Nothing of it changes.
@@ -126,6 +137,8 @@ type answer struct {
 	value *Value    // nil: nothing was there
 	epoch uint64    // of purges, from before the parent looked
 	asked time.Time // when
+	seen  uint64    // what is pushed with a later epoch was read later
+	void  bool      // it was dropped: nothing is known
 }
 
 // answerOverhead is about what memory takes to remember an answer beside its bytes.
@@ -194,7 +207,7 @@ func (e *Edge) recall(r *read, key string) *answer {
 }
 
 func (e *Edge) usable(r *read, key string, a *answer) bool {
-	return !a.asked.Before(r.since) && !e.outdated(key, a)
+	return !a.void && !a.asked.Before(r.since) && !e.outdated(key, a)
 }
 
 // wrongMany says that a parent breaks its contract.

@@ -22,6 +22,7 @@ type link struct {
 	gate  chan struct{} // a question waits for it, having its answer, when there is one
 	cut   bool          // nothing arrives there
 	mute  bool          // no answer comes back
+	heard atomic.Uint64 // epoch of the latest answer
 	panic any
 }
 
@@ -47,7 +48,19 @@ func (l *link) back(ctx context.Context, gate chan struct{}) error {
 	if l.mute {
 		return fmt.Errorf("%w: mute", kv.ErrUnavailable)
 	}
+	l.hear()
 	return nil
+}
+
+// hear notes what the answer to one call after another may know of.
+func (l *link) hear() {
+	p, ok := l.Store.(*place)
+	if !ok {
+		return
+	}
+	for known, epoch := l.heard.Load(), p.log.Current(); known < epoch && !l.heard.CompareAndSwap(known, epoch); {
+		known = l.heard.Load()
+	}
 }
 
 func (l *link) Get(ctx context.Context, key string) (*kv.Value, error) {
@@ -84,6 +97,7 @@ func (l *link) Set(ctx context.Context, key string, d kv.Draft, c kv.Condition) 
 	if l.mute {
 		return 0, kv.ErrUnavailable
 	}
+	l.hear()
 	return version, err
 }
 
@@ -91,10 +105,12 @@ func (l *link) Delete(ctx context.Context, key string, c kv.Condition) error {
 	if err := l.pass(ctx); err != nil {
 		return err
 	}
-	if err := l.Store.Delete(ctx, key, c); !l.mute {
-		return err
+	err := l.Store.Delete(ctx, key, c)
+	if l.mute {
+		return kv.ErrUnavailable
 	}
-	return kv.ErrUnavailable
+	l.hear()
+	return err
 }
 
 func (l *link) Incr(ctx context.Context, key string, i kv.Increment) (kv.Count, error) {
@@ -105,6 +121,7 @@ func (l *link) Incr(ctx context.Context, key string, i kv.Increment) (kv.Count, 
 	if l.mute {
 		return kv.Count{}, kv.ErrUnavailable
 	}
+	l.hear()
 	return n, err
 }
 
@@ -115,6 +132,7 @@ type station struct {
 	purges *ruleLog
 	memory *memory
 	since  time.Time // what Sight says
+	pushes []kv.Pushed
 }
 
 func newStation(p *place) *station {
@@ -122,6 +140,7 @@ func newStation(p *place) *station {
 	s.purges.catchUp(-1)
 	s.Edge = kv.NewEdge(s.link, s.purges, s.memory, kv.EdgeOptions{
 		Now: p.clock.time, Sight: func(context.Context, time.Time) time.Time { return s.since },
+		Heard: s.link.heard.Load,
 	})
 	return s
 }

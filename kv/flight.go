@@ -13,8 +13,19 @@ type flight struct {
 	number uint64        // flights are numbered as they begin
 	done   chan struct{} // closed when what follows is set
 
-	answer *answer
-	err    error // nil without an answer: whoever asked has left
+	answer  *answer
+	err     error // nil without an answer: whoever asked has left
+	settled bool  // the two are set; guarded by the edge's mu
+
+	heard uint64 // when it began: what was shown before was so by then
+}
+
+// settle tells those who wait.
+func (f *flight) settle(a *answer, err error) {
+	if !f.settled {
+		f.answer, f.err, f.settled = a, err, true
+		close(f.done)
+	}
 }
 
 // A seat is a place in a flight, or what a flight that has just landed brought.
@@ -43,21 +54,26 @@ func (e *Edge) board(r *read, key string) seat {
 	e.begun++
 	s.flight, s.leads = &flight{number: e.begun, done: make(chan struct{})}, true
 	e.flights[key] = s.flight
+	if e.opts.Heard != nil {
+		s.heard = e.opts.Heard()
+	}
 	return s
 }
 
-// land ends a flight, and remembers its answer unless key was written meanwhile.
+// land ends a flight, and remembers its answer unless key was written or pushed meanwhile.
 func (e *Edge) land(key string, f *flight, a *answer, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f.answer, f.err = a, err
 	if e.flights[key] == f {
 		delete(e.flights, key)
 		if a != nil {
+			if e.opts.Heard != nil {
+				a.seen = e.opts.Heard()
+			}
 			e.memory.Put(key, a, a.size(key))
 		}
 	}
-	close(f.done)
+	f.settle(a, err)
 }
 
 // fetch asks the parent for key, or waits for whoever does.
@@ -90,13 +106,15 @@ func (e *Edge) follow(r *read, key string, s seat) (*answer, error) {
 	}
 }
 
-// lead asks the parent.
+// lead asks the parent. What was pushed meanwhile goes before its answer: others have seen it.
 func (e *Edge) lead(ctx context.Context, key string, f *flight) (a *answer, err error) {
 	defer func() {
-		if err != nil && ctx.Err() != nil {
-			e.land(key, f, nil, nil)
-		} else {
-			e.land(key, f, a, err)
+		failure := err
+		if ctx.Err() != nil {
+			failure = nil // no matter of those who wait
+		}
+		if e.land(key, f, a, failure); f.answer != nil {
+			a, err = f.answer, nil
 		}
 	}()
 	asked, epoch := e.opts.Now(), e.purges.Current()

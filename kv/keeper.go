@@ -183,7 +183,7 @@ func (k *Keeper) update(ctx context.Context, key string, change func(old []byte,
 		return err
 	}
 	var refused error
-	begun := false
+	begun, tell := false, k.log.Announce
 	err := k.disk.Update(key, func(old []byte, number uint64) ([]byte, time.Time, error) {
 		r, err := change(old, number, k.now())
 		if refused = err; err == nil || errors.Is(err, ErrMissing) {
@@ -193,7 +193,11 @@ func (k *Keeper) update(ctx context.Context, key string, change func(old []byte,
 		if r == nil || err != nil {
 			return nil, time.Time{}, err
 		}
-		return r.encode(), r.Until, nil
+		src := r.encode()
+		if len(key)+len(src) > MaxPushed {
+			tell = func(key string) (uint64, error) { return k.log.Wrote(key) }
+		}
+		return src, r.Until, nil
 	})
 	if begun {
 		defer k.end(key)
@@ -207,7 +211,7 @@ func (k *Keeper) update(ctx context.Context, key string, change func(old []byte,
 	case refused != nil && !begun:
 		return refused
 	}
-	if _, err := k.log.Wrote(key); err != nil {
+	if _, err := tell(key); err != nil {
 		return fmt.Errorf("kv: tell the log that %.80q was written: %w", key, err)
 	}
 	return refused

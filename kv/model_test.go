@@ -59,7 +59,7 @@ type universe struct {
 	random *rand.Rand
 	edges  []*station
 	held   map[string]history
-	floor  []map[string]int // by edge: the state of a key that it has written or seen to be unknown
+	floor  []map[string]int // by edge: the state of a key that it has written or shown
 	story  []string
 }
 
@@ -116,7 +116,7 @@ func TestAgainstTheModel(t *testing.T) {
 func (u *universe) step() {
 	i := u.random.IntN(len(u.edges))
 	e := u.edges[i]
-	switch u.random.IntN(16) {
+	switch u.random.IntN(20) {
 	case 0, 1:
 		u.set(i, u.key())
 	case 2:
@@ -144,6 +144,10 @@ func (u *universe) step() {
 		n := u.random.IntN(4) - 1
 		e.purges.catchUp(n)
 		u.note("edge %d hears %d, and is at %d", i, n, e.purges.Current())
+	case 16, 17:
+		u.push(i, u.key())
+	case 18:
+		u.deliver(i)
 	default:
 		u.read(i)
 	}
@@ -279,6 +283,34 @@ func (u *universe) purge() {
 	}
 }
 
+// push is what the shield reads of a key for an edge, and deliver what arrives of it: in any
+// order, late, or never.
+func (u *universe) push(i int, key string) {
+	p := kv.Pushed{Key: key, Epoch: u.log.Current(), Read: u.clock.time()}
+	if v, err := u.Get(u.t.Context(), key); err == nil {
+		p.Value = v
+	}
+	u.edges[i].pushes = append(u.edges[i].pushes, p)
+	u.note("edge %d is sent %s: %s at %d", i, key, seen(p.Value, p.Read), p.Epoch)
+	if u.random.IntN(2) == 0 {
+		u.deliver(i)
+	}
+}
+
+func (u *universe) deliver(i int) {
+	e := u.edges[i]
+	if len(e.pushes) == 0 {
+		return
+	}
+	n := u.random.IntN(len(e.pushes))
+	p := e.pushes[n]
+	e.pushes = slices.Delete(e.pushes, n, n+1)
+	if u.random.IntN(8) > 0 {
+		u.note("edge %d gets the push of %s at %d", i, p.Key, p.Epoch)
+		e.Take(p)
+	}
+}
+
 // crash is a keeper that ends between disk and log, and starts again.
 func (u *universe) crash() {
 	key := u.key()
@@ -320,9 +352,11 @@ func (u *universe) read(i int) {
 		got := seen(values[n], now)
 		u.note("edge %d reads %s: %s", i, key, got)
 		oldest, h := u.oldest(i, key), u.held[key]
-		if !slices.ContainsFunc(h[oldest:], func(s state) bool { return s.seen(now) == got }) {
+		at := slices.IndexFunc(h[oldest:], func(s state) bool { return s.seen(now) == got })
+		if at < 0 {
 			u.fail("edge %d shows %q of %s, and the states since the last that it knows are %+v", i, got, key, h[oldest:])
 		}
+		u.floor[i][key] = max(u.floor[i][key], oldest+at) // nobody goes back
 	}
 }
 

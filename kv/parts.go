@@ -42,6 +42,9 @@ type Log interface {
 	// Wrote tells everybody that what is under keys has changed; all values when none is
 	// given. It returns the epoch of that once it is durable.
 	Wrote(keys ...string) (epoch uint64, err error)
+
+	// Announce is Wrote of one key of which the record is no longer than MaxPushed, or gone.
+	Announce(key string) (epoch uint64, err error)
 }
 
 // Memory holds what an [Edge] remembers, under a budget. What is put in may be gone at once.
@@ -49,6 +52,11 @@ type Memory interface {
 	Get(key string) (v any, ok bool)
 	Put(key string, v any, bytes int64)
 	Delete(key string)
+
+	// Peek is Get where nobody wants to read, and Replace is Put where something is under key:
+	// neither makes it worth more.
+	Peek(key string) (v any, ok bool)
+	Replace(key string, v any, bytes int64)
 }
 
 // Sight says from when on something must have been read to be used, because purges may have

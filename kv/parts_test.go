@@ -62,6 +62,8 @@ type ruleLog struct {
 	fail  error    // of Wrote, when the rule is in force
 	lost  error    // of Wrote, when it never will be
 
+	announced map[string]bool
+
 	gate chan struct{} // Wrote waits for it before anything is in force, when there is one
 }
 
@@ -115,6 +117,17 @@ func (l *ruleLog) Wrote(keys ...string) (uint64, error) {
 	return epoch, l.fail
 }
 
+func (l *ruleLog) Announce(key string) (uint64, error) {
+	epoch, err := l.Wrote(key)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.announced == nil {
+		l.announced = make(map[string]bool)
+	}
+	l.announced[key] = true
+	return epoch, err
+}
+
 func (l *ruleLog) after(epoch uint64) []ruleOf {
 	to := l.Current()
 	if l.of != nil {
@@ -144,8 +157,14 @@ type memory struct {
 	forgets bool
 }
 
-func (m *memory) Get(key string) (any, bool) { return m.m.Load(key) }
-func (m *memory) Delete(key string)          { m.m.Delete(key) }
+func (m *memory) Get(key string) (any, bool)  { return m.m.Load(key) }
+func (m *memory) Peek(key string) (any, bool) { return m.m.Load(key) }
+func (m *memory) Delete(key string)           { m.m.Delete(key) }
+func (m *memory) Replace(key string, v any, bytes int64) {
+	if _, ok := m.m.Load(key); ok {
+		m.Put(key, v, bytes)
+	}
+}
 func (m *memory) Put(key string, v any, _ int64) {
 	if !m.forgets {
 		m.m.Store(key, v)

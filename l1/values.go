@@ -82,10 +82,18 @@ func (v *Values) Get(key string) (value any, ok bool) {
 	return e.value, true
 }
 
+// Peek is Get for those who do not ask for the value themselves: it counts as no use.
+func (v *Values) Peek(key string) (value any, ok bool) {
+	e := v.table.get(key, maphash.String(v.seed, key))
+	if e == nil {
+		return nil, false
+	}
+	return e.value, true
+}
+
 // Put puts a value of so many bytes, those of its key not included, under key. What was there is gone in any case.
 func (v *Values) Put(key string, value any, bytes int64) {
-	e := &valueEntry{key: key, hash: maphash.String(v.seed, key), value: value}
-	e.cost = max(bytes, 0) + allocated(int64(len(key))) + valueEntryBytes
+	e := v.newEntry(key, value, bytes)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	old := v.table.get(key, e.hash)
@@ -106,6 +114,35 @@ func (v *Values) Put(key string, value any, bytes int64) {
 	if v.bytes > v.max { // the table alone is too large for it
 		v.removeLocked(e)
 	}
+}
+
+// Replace puts a value in the place of what is under key, if anything is. That is as old then as it was, and as much
+// asked for: what is only written gives way like what is only kept.
+func (v *Values) Replace(key string, value any, bytes int64) {
+	e := v.newEntry(key, value, bytes)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	old := v.table.get(key, e.hash)
+	switch {
+	case old == nil:
+		return
+	case e.cost > v.max/3:
+		v.rejected++
+		v.removeLocked(old)
+		return
+	}
+	v.bytes += v.table.put(e)
+	e.asked.Store(old.asked.Load())
+	v.swapLocked(old, e)
+	for passed := 0; v.bytes > v.max && v.newest != nil; passed++ {
+		v.lookLocked(passed >= maxPasses)
+	}
+}
+
+func (v *Values) newEntry(key string, value any, bytes int64) *valueEntry {
+	e := &valueEntry{key: key, hash: maphash.String(v.seed, key), value: value}
+	e.cost = max(bytes, 0) + allocated(int64(len(key))) + valueEntryBytes
+	return e
 }
 
 // Delete removes what is under key.
@@ -156,6 +193,23 @@ func (v *Values) linkLocked(e *valueEntry) {
 		v.newest.newer, oldest.older = e, e
 	}
 	v.newest = e
+}
+
+// swapLocked links e where old is.
+func (v *Values) swapLocked(old, e *valueEntry) {
+	v.bytes += e.cost - old.cost
+	e.older, e.newer = old.older, old.newer
+	if old.newer == old {
+		e.older, e.newer = e, e
+	}
+	e.older.newer, e.newer.older = e, e
+	if v.newest == old {
+		v.newest = e
+	}
+	if v.hand == old {
+		v.hand = e
+	}
+	old.older, old.newer = nil, nil
 }
 
 func (v *Values) unlinkLocked(e *valueEntry) {

@@ -76,6 +76,40 @@ func TestValuesThatAreAskedForStay(t *testing.T) {
 	}
 }
 
+// What is replaced and looked at by nobody who asks for it gives way, and what is asked for stays when it is replaced.
+func TestReplacedValuesGiveWay(t *testing.T) {
+	v := l1.NewValues(1 << 20)
+	for i := range 100 {
+		v.Put(fmt.Sprint("asked", i), 0, 1000)
+		v.Put(fmt.Sprint("written", i), 0, 1000)
+	}
+	for i := range 20_000 {
+		v.Put(fmt.Sprint("once", i), i, 1000)
+		for _, kind := range []string{"asked", "written"} {
+			key := fmt.Sprint(kind, i%100)
+			if v.Replace(key, i, 1000); kind == "asked" {
+				v.Get(key)
+			} else {
+				v.Peek(key)
+			}
+		}
+	}
+	held := map[string]int{}
+	for i := range 100 {
+		for _, kind := range []string{"asked", "written"} {
+			if _, ok := v.Peek(fmt.Sprint(kind, i)); ok {
+				held[kind]++
+			}
+		}
+	}
+	if held["asked"] < 95 || held["written"] > 0 {
+		t.Errorf("%v held of 100 each: %+v", held, v.Stats())
+	}
+	if s := v.Stats(); s.Hits > 20_000 {
+		t.Errorf("%d hits, more than questions", s.Hits)
+	}
+}
+
 // Against a map: what is found was the last to be put, and never more is held than the budget allows, as counted and
 // as the model knows of it.
 func TestValuesModel(t *testing.T) {
@@ -87,7 +121,7 @@ func TestValuesModel(t *testing.T) {
 		keys := rapid.StringN(0, 3, 200)
 		for i := range rapid.IntRange(1, 400).Draw(t, "steps") {
 			key := keys.Draw(t, "key")
-			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			switch rapid.IntRange(0, 4).Draw(t, "what") {
 			case 0:
 				v.Delete(key)
 				delete(model, key)
@@ -96,6 +130,15 @@ func TestValuesModel(t *testing.T) {
 					t.Fatalf("%q: %v, want %d", key, got, model[key])
 				} else if _, put := model[key]; ok && !put {
 					t.Fatalf("%q is not there and has %v", key, got)
+				}
+			case 2:
+				size := rapid.Int64Range(0, 5000).Draw(t, "size")
+				_, held := v.Peek(key)
+				if v.Replace(key, i, size); held {
+					model[key], sizes[key] = i, size+int64(len(key))
+				}
+				if _, now := v.Peek(key); now && !held {
+					t.Fatalf("%q was not there, and is in place of it", key)
 				}
 			default:
 				size := rapid.Int64Range(0, 5000).Draw(t, "size")

@@ -53,8 +53,9 @@ type Purges struct {
 	mu sync.RWMutex // guards what follows; nothing is called while it is held
 	id LogID
 	sets
-	recent recent
-	own    own
+	recent    recent
+	announced announcements
+	own       own
 }
 
 // NewPurges replays log, which may be nil: then rules last as long as the process.

@@ -86,12 +86,14 @@ func (s *valueSet) rules() iter.Seq2[uint64, Rule] {
 	}
 }
 
+var errFollows = fmt.Errorf("%w: what follows a log cannot say what was written", ErrLog)
+
 // Wrote puts into force that the values under keys have changed, all values when none is
 // given, and returns the epoch of that once it is durable. Errors are as of Add. A
 // follower has nothing to say about values.
 func (p *Purges) Wrote(keys ...string) (epoch uint64, err error) {
 	if p.follows {
-		return 0, fmt.Errorf("%w: what follows a log cannot say what was written", ErrLog)
+		return 0, errFollows
 	}
 	if len(keys) == 0 {
 		return p.Add(Rule{kind: ruleValues})

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"weir/keying"
+	"weir/kv"
 	"weir/policy"
 	"weir/rfc9111"
 	"weir/shield"
@@ -37,6 +38,9 @@ type ClientOptions struct {
 	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now       func() time.Time // nil: time.Now
 	Report    func(error)      // told of troubles with the shield; nil: nobody
+
+	// Pushed is told of values that were written, once Run has begun; nil: they are not sent.
+	Pushed func(kv.Pushed)
 
 	Grace time.Duration // how long a shield that does not answer is taken for one that starts again; 0: 3 s
 }
@@ -90,7 +94,8 @@ type Client struct {
 	sight    sight
 	catchUps rounds // questions what was purged
 	counts   counts
-	debts    rounds // of handing over what is owed
+	debts    rounds        // of handing over what is owed
+	heard    atomic.Uint64 // as of Heard
 }
 
 // NewClient returns a client. Run keeps it up to date, Close ends it.

@@ -22,6 +22,7 @@ import (
 // its bytes with their length before them.
 const (
 	FrameBatch = 'b' // shield.Batch.Encode
+	FramePush  = 'v' // Pushes.Encode, behind the batch with their rules; only to who has asked for them
 	FrameBeat  = 'h' // the epoch that the log has come to, and the stamp that came last, both uvarints
 )
 
@@ -142,6 +143,9 @@ func (a *awake) Read(p []byte) (int, error) {
 // upgrade makes a connection a stream of the log.
 func (c *Client) upgrade(ctx context.Context, addr string, conn net.Conn, r *bufio.Reader) error {
 	who := url.Values{"region": {c.opts.Region}, "node": {c.opts.Node}, "stamp": {strconv.FormatUint(c.sight.stamp(c.opts.Now()), 10)}}
+	if c.opts.Pushed != nil {
+		who.Set("values", "1") // what does not know that sends none
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+PathLog+"?"+c.place()+"&"+who.Encode(), nil)
 	if err != nil {
 		return err
@@ -186,6 +190,10 @@ func (c *Client) frame(ctx context.Context, conn net.Conn, r *bufio.Reader, hand
 		p.Apply(b)
 		if p.ID() != b.Log || p.Current() < b.Epoch {
 			return fmt.Errorf("%w: a batch for another place", ErrMalformed)
+		}
+	case FramePush:
+		if err := c.push(payload); err != nil {
+			return err
 		}
 	case FrameBeat:
 		epoch, n := binary.Uvarint(payload)

@@ -177,6 +177,7 @@ func (t *valueTry) run(ctx context.Context) (*valueAnswer, error) {
 		return nil, causeOf(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	c.hear(resp.Header.Get(EpochField))
 	if resp.StatusCode != http.StatusOK {
 		said, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage))
 		if err != nil {

@@ -167,14 +167,15 @@ func (e *kvError) Error() string {
 }
 
 // Find adds what was found under a key, as of now.
-func (r *KVReply) Find(v *kv.Value, now time.Time) {
-	f := KVFound{}
+func (r *KVReply) Find(v *kv.Value, now time.Time) { r.Found = append(r.Found, foundOf(v, now)) }
+
+func foundOf(v *kv.Value, now time.Time) (f KVFound) {
 	if v != nil {
 		f = KVFound{There: true, Size: uint64(len(v.Bytes)), Value: *v, Age: max(0, now.Sub(v.Written)), Fresh: LeftUntil(v.Fresh, now), Until: LeftUntil(v.Until, now)}
 		f.Value.Bytes = nil
 		f.Value.Written, f.Value.Fresh, f.Value.Until = time.Time{}, time.Time{}, time.Time{}
 	}
-	r.Found = append(r.Found, f)
+	return f
 }
 
 // LeftUntil is how long it is from now until a time, which ends never when it is zero.
@@ -211,23 +212,26 @@ func (r *KVReply) Encode() []byte {
 	e.left(r.Left)
 	e.uint(uint64(len(r.Found)))
 	for i := range r.Found {
-		f := &r.Found[i]
-		e.flags(f.There, f.Later)
-		if !f.There {
-			continue
-		}
-		v := &f.Value
-		e.uint(f.Size)
-		e.text(v.Type)
-		e.text(string(v.Metadata))
-		e.texts(v.Tags)
-		e.uint(v.Version)
-		e.uint(v.Epoch)
-		e.int(int64(f.Age))
-		e.left(f.Fresh)
-		e.left(f.Until)
+		e.found(&r.Found[i])
 	}
 	return e
+}
+
+func (e *encoder) found(f *KVFound) {
+	e.flags(f.There, f.Later)
+	if !f.There {
+		return
+	}
+	v := &f.Value
+	e.uint(f.Size)
+	e.text(v.Type)
+	e.text(string(v.Metadata))
+	e.texts(v.Tags)
+	e.uint(v.Version)
+	e.uint(v.Epoch)
+	e.int(int64(f.Age))
+	e.left(f.Fresh)
+	e.left(f.Until)
 }
 
 func (e *encoder) left(l KVLeft) {
@@ -240,18 +244,7 @@ func DecodeKVReply(src []byte) (*KVReply, error) {
 	d, r := decoder{s: string(src)}, &KVReply{}
 	r.Verdict, r.Why, r.Version, r.Number, r.Left = d.uint(), d.text(), d.uint(), d.int(), d.left()
 	for range d.count() {
-		f := KVFound{}
-		d.flags(&f.There, &f.Later)
-		if f.There {
-			v := &f.Value
-			f.Size, v.Type, v.Metadata, v.Tags = d.uint(), d.text(), raw(d.text()), d.texts()
-			v.Version, v.Epoch = d.uint(), d.uint()
-			f.Age, f.Fresh, f.Until = time.Duration(d.int()), d.left(), d.left()
-		}
-		if f.There && f.Later || f.Size > kv.MaxValue {
-			d.fail()
-		}
-		r.Found = append(r.Found, f)
+		r.Found = append(r.Found, d.found())
 	}
 	if r.Verdict >= uint64(len(verdicts)) || len(r.Found) > kv.MaxMany {
 		d.fail()
@@ -260,6 +253,20 @@ func DecodeKVReply(src []byte) (*KVReply, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+func (d *decoder) found() (f KVFound) {
+	d.flags(&f.There, &f.Later)
+	if f.There {
+		v := &f.Value
+		f.Size, v.Type, v.Metadata, v.Tags = d.uint(), d.text(), raw(d.text()), d.texts()
+		v.Version, v.Epoch = d.uint(), d.uint()
+		f.Age, f.Fresh, f.Until = time.Duration(d.int()), d.left(), d.left()
+	}
+	if f.There && f.Later || f.Size > kv.MaxValue {
+		d.fail()
+	}
+	return f
 }
 
 func (d *decoder) left() (l KVLeft) {

@@ -24,7 +24,7 @@ const (
 	PathExplain = "/v1/peer/explain"
 )
 
-// EpochField has the shield's epoch in answers that are not a [Reply].
+// EpochField has the shield's epoch in answers that are not a [Reply], as it is when they are made.
 const EpochField = "Weir-Epoch"
 
 // MaxHead is how long an Ask or a Reply may be, in bytes.

@@ -14,6 +14,7 @@ import (
 	"weir/api"
 	"weir/api/peer"
 	"weir/internal/tiers"
+	"weir/kv"
 	"weir/l1"
 	"weir/l2"
 	"weir/policy"
@@ -129,6 +130,7 @@ func (n *node) openEdge(o shield.Options) (err error) {
 		MaxBlind:  func() time.Duration { return n.live.Load().Purge.MaxBlind },
 		Partition: func() policy.OnPartition { return n.live.Load().Purge.OnPartition },
 		Dial:      n.opts.dial, Now: n.opts.now, Report: o.Report,
+		Pushed: func(p kv.Pushed) { n.values.edge.Take(p) }, // followValues comes before Run
 	})
 	if err != nil {
 		return err

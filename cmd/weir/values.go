@@ -20,6 +20,7 @@ type nodeValues struct {
 	disk   *l2.Values // nil at an edge
 	memory *l1.Values // nil at a shield, which clients of programs need not ask
 	keeper *kv.Keeper // nil at an edge
+	edge   *kv.Edge   // what the shield pushes to; nil elsewhere
 	store  kv.Store   // what programs talk to
 	ended  atomic.Bool
 }
@@ -59,7 +60,8 @@ func (n *node) followValues() {
 		}
 		return time.Time{}
 	}
-	n.values = &nodeValues{memory: memory, store: kv.NewEdge(n.parent.KV(), n.purges, memory, kv.EdgeOptions{Now: n.now, Sight: sight})}
+	edge := kv.NewEdge(n.parent.KV(), n.purges, memory, kv.EdgeOptions{Now: n.now, Sight: sight, Heard: n.parent.Heard})
+	n.values = &nodeValues{memory: memory, store: edge, edge: edge}
 }
 
 // kept are the values that edges are served, nil when there are none.

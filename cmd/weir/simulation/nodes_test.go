@@ -120,6 +120,7 @@ func newEdge(w *world, i int, name string) *edge {
 	e.client, err = peer.NewClient(peer.ClientOptions{
 		URLs: []string{fmt.Sprintf("https://%s:%d", center, peerPort)}, Secret: secret, Region: e.region, Node: name, Purges: e.purges,
 		MaxBlind: func() time.Duration { return w.table.Purge.MaxBlind }, Partition: func() policy.OnPartition { return w.table.Purge.OnPartition },
+		Pushed: func(p kv.Pushed) { e.values.Take(p) },
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return host.Dial(ctx, network, addr)
 		},
@@ -138,7 +139,7 @@ func newEdge(w *world, i int, name string) *edge {
 	}
 	listener.Tier = e.memory
 	e.door = api.NewDoor(e.memory, func() *policy.Table { return w.table }, api.DoorOptions{Region: e.region})
-	e.values = kv.NewEdge(e.client.KV(), e.purges, l1.NewValues(16<<20), kv.EdgeOptions{Sight: e.sight})
+	e.values = kv.NewEdge(e.client.KV(), e.purges, l1.NewValues(w.plan.memory), kv.EdgeOptions{Sight: e.sight, Heard: e.client.Heard})
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
 	e.running.Go(func() { e.client.Run(ctx) })

@@ -28,8 +28,11 @@ func number(v *kv.Value) int {
 	return n
 }
 
-// A write at one edge is read at the 27 others, which all remember what was before it. A
-// read that begins when they have heard of it has to fetch the value from the shield.
+// seenWithin is the promise of how long a write takes to be read everywhere, from its begin on.
+const seenWithin = 300 * time.Millisecond
+
+// A write at one edge is read at the 27 others, which all remember what was before it. The
+// value comes with the rule, so that nobody has to fetch it from the shield.
 func TestValuesTravel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		regions := simnet.Regions()
@@ -38,31 +41,32 @@ func TestValuesTravel(t *testing.T) {
 		defer cancel()
 		w.settle(ctx)
 		random := rand.New(rand.NewPCG(1, 7))
-		var begun, ended arrivals
-		for n := range 60 / min(slower, 3) {
+		var fromBegin, fromAnswer arrivals
+		for n := range 300 / min(slower, 10) {
 			writer := random.IntN(len(regions))
-			var reading sync.WaitGroup
-			acknowledged := make(chan struct{})
-			var at time.Time
 			for i := range regions {
 				if _, err := w.edge(i).values.Get(ctx, "k"); err != nil && !errors.Is(err, kv.ErrMissing) {
 					t.Fatal(err)
 				}
+			}
+			var reading sync.WaitGroup
+			began := time.Now()
+			acknowledged := make(chan time.Time)
+			for i := range regions {
 				if i == writer {
 					continue
 				}
 				reading.Go(func() {
-					<-acknowledged
 					for {
-						began := time.Now()
 						v, err := w.edge(i).values.Get(ctx, "k")
 						if err != nil && !errors.Is(err, kv.ErrMissing) {
 							t.Error(err)
 							return
 						}
 						if number(v) == n {
-							begun.add(began.Sub(at))
-							ended.add(time.Since(at))
+							seen := time.Now()
+							fromBegin.add(seen.Sub(began))
+							fromAnswer.add(max(0, seen.Sub(<-acknowledged)))
 							return
 						}
 						time.Sleep(2 * time.Millisecond)
@@ -72,18 +76,22 @@ func TestValuesTravel(t *testing.T) {
 			if _, err := w.edge(writer).values.Set(ctx, "k", draft(n), kv.Condition{}); err != nil {
 				t.Fatal(err)
 			}
-			at = time.Now()
-			close(acknowledged)
+			at := time.Now()
+			reading.Go(func() {
+				for range len(regions) - 1 {
+					acknowledged <- at
+				}
+			})
 			if v, err := w.edge(writer).values.Get(ctx, "k"); err != nil || number(v) != n {
 				t.Errorf("%s wrote %d, and reads %v: %v", regions[writer].Name, n, v, err)
 			}
 			reading.Wait()
 		}
 		w.close()
-		t.Logf("from the acknowledgement to the first read that sees it: it begins p50 %v, p99 %v, last %v; it ends p50 %v, p99 %v, last %v",
-			begun.at(50), begun.at(99), begun.at(100), ended.at(50), ended.at(99), ended.at(100))
-		if p99 := begun.at(99); p99 > 300*time.Millisecond {
-			t.Errorf("p99 is %v", p99)
+		t.Logf("to the first read that has seen it, from the begin of the write: p50 %v, p99 %v, last %v; from its acknowledgement: p50 %v, p99 %v, last %v",
+			fromBegin.at(50), fromBegin.at(99), fromBegin.at(100), fromAnswer.at(50), fromAnswer.at(99), fromAnswer.at(100))
+		if p99 := fromBegin.at(99); p99 >= seenWithin {
+			t.Errorf("p99 is %v, from the begin of the write", p99)
 		}
 	})
 }

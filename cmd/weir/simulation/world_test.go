@@ -31,6 +31,7 @@ type plan struct {
 	maxBlind time.Duration // 0: the default, 5 s
 	faults   bool          // bodies of the origin break off now and then
 	values   bool          // nodes have values of programs
+	memory   int64         // of an edge for values; 0: 16 MiB
 }
 
 // world is an origin, a shield, edges, the links between them, and a judge. It lives in
@@ -70,6 +71,9 @@ func newWorld(t *testing.T, p plan) *world {
 	t.Helper()
 	if p.maxBlind == 0 {
 		p.maxBlind = 5 * time.Second
+	}
+	if p.memory == 0 {
+		p.memory = 16 << 20
 	}
 	w := &world{
 		trace: &trace{began: time.Now(), about: make(map[string][]remark)},

@@ -1,0 +1,198 @@
+package kv_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"weir/kv"
+)
+
+// pushed is what the place holds under key now.
+func pushed(t *testing.T, p *place, key string) kv.Pushed {
+	t.Helper()
+	out := kv.Pushed{Key: key, Epoch: p.log.Current(), Read: p.clock.time()}
+	if v, err := p.Get(t.Context(), key); err == nil {
+		out.Value = v
+	}
+	return out
+}
+
+// What was written elsewhere is read without a question, if somebody here has asked before.
+func TestPushedValues(t *testing.T) {
+	p := newPlace(t)
+	a, b := newStation(p), newStation(p)
+	hear := func(e *station) {
+		e.purges.catchUp(-1)
+		e.Take(pushed(t, p, "k"))
+	}
+	wantText(t, a, "k", "")
+	a.wantAsked(t, 1)
+	set(t, b, "k", kv.Draft{Bytes: []byte("1"), TTL: time.Minute, Tags: []string{"red"}})
+	hear(a)
+	wantText(t, a, "k", "1")
+	count, err := b.Incr(t.Context(), "k", kv.Increment{By: 41})
+	if err != nil || count.Number != 42 {
+		t.Fatal(count, err)
+	}
+	hear(a)
+	hear(b) // nobody has read it there
+	wantText(t, a, "k", "42")
+	p.log.add(ruleOf{tag: "red", soft: true})
+	a.purges.catchUp(-1)
+	if v, err := a.Get(t.Context(), "k"); err != nil || !v.Stale(p.clock.time()) {
+		t.Errorf("%+v, %v after a soft purge", v, err)
+	}
+	p.clock.pass(time.Minute)
+	wantText(t, a, "k", "") // it has ended
+	a.wantAsked(t, 0)
+	wantText(t, b, "k", "")
+	b.wantAsked(t, 1)
+
+	set(t, b, "k", kv.Draft{Bytes: []byte("2"), Tags: []string{"red"}})
+	late := pushed(t, p, "k")
+	p.log.add(ruleOf{tag: "red"})
+	a.purges.catchUp(-1)
+	a.Take(late)
+	wantText(t, a, "k", "") // its tag was purged
+	a.wantAsked(t, 1)
+	if err := b.Delete(t.Context(), "k", kv.Condition{}); err == nil {
+		t.Error("what was purged is there")
+	}
+	set(t, b, "k", text("3"))
+	hear(a)
+	if err := b.Delete(t.Context(), "k", kv.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	hear(a)
+	wantText(t, a, "k", "")
+	a.wantAsked(t, 0)
+}
+
+// Who has read a key, and writes it, gets what the next ones write.
+func TestWhoWritesIsPushedTo(t *testing.T) {
+	p := newPlace(t)
+	a, b := newStation(p), newStation(p)
+	wantText(t, a, "k", "")
+	set(t, p, "other", text("x"))
+	before := pushed(t, p, "k")
+	set(t, a, "k", text("1"))
+	a.Take(before)
+	wantText(t, a, "k", "1") // its own, whatever comes late
+	set(t, a, "k", text("2"))
+	set(t, b, "k", text("3"))
+	a.purges.catchUp(-1)
+	a.link.gets.Store(0)
+	a.Take(pushed(t, p, "k"))
+	a.Take(before)
+	wantText(t, a, "k", "3")
+	a.wantAsked(t, 0)
+	b.Take(pushed(t, p, "k"))
+	wantText(t, b, "k", "3")
+	b.wantAsked(t, 1) // it has never read it
+}
+
+// Those who wait for a key are answered by a push, and nothing that was on its way replaces it.
+func TestAPushAnswersWhoWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		set(t, p, "k", text("old"))
+		e := newStation(p)
+		e.link.gate = make(chan struct{})
+		read := make(chan string, 3)
+		ask := func() {
+			v, err := e.Get(t.Context(), "k")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			read <- string(v.Bytes)
+		}
+		go ask()
+		synctest.Wait()
+		go ask()
+		go ask()
+		synctest.Wait()
+		set(t, p, "k", text("new"))
+		e.purges.catchUp(-1)
+		e.Take(pushed(t, p, "k"))
+		synctest.Wait()
+		if len(read) != 2 || <-read != "new" || <-read != "new" {
+			t.Error("who waits goes on to wait")
+		}
+		close(e.link.gate)
+		if got := <-read; got != "new" { // others have seen it
+			t.Errorf("%q", got)
+		}
+		wantText(t, e, "k", "new")
+		e.wantAsked(t, 1)
+	})
+}
+
+// What is long is not announced, and what nobody can be sure of neither.
+func TestWhatIsAnnounced(t *testing.T) {
+	p := newPlace(t)
+	for _, test := range []struct {
+		name string
+		size int
+		want bool
+	}{
+		{"small", 100, true},
+		{"at the limit", kv.MaxPushed - 40, true},
+		{"beyond", kv.MaxPushed, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			set(t, p, test.name, kv.Draft{Bytes: make([]byte, test.size)})
+			if got := p.log.announced[test.name]; got != test.want {
+				t.Errorf("announced: %v", got)
+			}
+			if err := p.Delete(t.Context(), test.name, kv.Condition{}); err != nil || !p.log.announced[test.name] {
+				t.Error(err, "a deletion is not announced")
+			}
+		})
+	}
+}
+
+// Pushes, reads and writes at once: nobody reads less than was counted before.
+func TestPushesAtOnce(t *testing.T) {
+	p := newPlace(t)
+	e, other := newStation(p), newStation(p)
+	done := make(chan error, 3)
+	stop := make(chan struct{})
+	go func() {
+		defer close(stop)
+		for n := range 2000 {
+			s := []*station{e, other}[n%2]
+			count, err := s.Incr(t.Context(), "k", kv.Increment{By: 1})
+			if err != nil {
+				done <- err
+				return
+			}
+			if v, err := s.Get(t.Context(), "k"); err != nil || string(v.Bytes) < fmt.Sprint(count.Number) && len(v.Bytes) <= len(fmt.Sprint(count.Number)) {
+				done <- fmt.Errorf("counted to %d and read %v: %w", count.Number, v, err)
+				return
+			}
+		}
+		done <- nil
+	}()
+	for _, s := range []*station{e, other} {
+		go func() {
+			for {
+				select {
+				case <-stop:
+					done <- nil
+					return
+				default:
+					s.purges.catchUp(-1)
+					s.Take(pushed(t, p, "k"))
+				}
+			}
+		}()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
