@@ -29,8 +29,8 @@
 //
 // What an edge asks the shield for comes through [PeerDoor] and the same admission, with
 // what the edge has decided about it; peerreply.go says how much of an answer the edge gets. What
-// is said on the way, and the edge's side of it, are package peer's. peerlog.go brings edges the purges, and
-// peerregions.go knows who has applied them.
+// is said on the way, and the edge's side of it, are package peer's. peerlog.go brings edges the purges,
+// peerpush.go the small values whose writes are among them, and peerregions.go knows who has applied them.
 //
 // Programs keep values under keys through [Values], on the admin listener and on one of their own,
 // [NewKV], and follow with [Changes] what is purged and written. kvquery.go is what they may say,
@@ -65,6 +65,7 @@
 //     then it may be one that has closed its side and reads on.
 //   - A peer that is slow, silent or talks nonsense keeps nobody else waiting: no purge, no
 //     other peer, and no memory beyond what was looked up for it last.
+//   - Rules wait for no values: an edge that is slow to take what was written gets the rules alone.
 //   - A value is stored whole or not at all, under the key that the path says when it is decoded once.
 //     Nothing that a request says of a value is left out because it is not understood.
 //   - Values on their way take no more memory than their room, long batches of the purge log no more than

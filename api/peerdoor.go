@@ -58,6 +58,8 @@ type PeerDoor struct {
 	streams streams
 	batches batches
 	room    *peer.Room // for values
+
+	readings readings
 }
 
 // NewPeerDoor returns the door that edges come through. Close ends it.

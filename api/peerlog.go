@@ -157,7 +157,7 @@ func (f *follower) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
 	defer b.leave()
 	var out []byte
 	if b.Reset || b.Epoch != at.after {
-		out = f.appendValues(ctx, peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded), b.Batch)
+		out = f.appendValues(peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded), b.Batch)
 		at = b.place()
 	}
 	return at, f.send(appendBeat(out, at, stamp))

@@ -21,6 +21,14 @@
 // read after a write has an earlier epoch than that write's rule once an edge has heard of it.
 // Absence is remembered with the edge's own epoch from before it asked, which is no later.
 //
+// How values spread. A write of a small value goes to edges with what the key holds by then, read
+// anew when it is sent, so that a reader far away need not ask. [Edge.Take] puts it where somebody
+// has asked for the key: elsewhere it is not kept. It is as good as a read: its
+// epoch is from before it was read from the disk, and rules name it or do not. But it comes without
+// a question, so it may be older than what is known here: an edge takes it only when its epoch is
+// no earlier than that of its own last write, and later than those of the answers that it has had
+// about the key. What is not sent, or refused, is read as if nobody had sent anything.
+//
 // How values end. Where the record of tags becomes coarse, because more than a hundred
 // thousand were purged, a value may go with a tag that it does not have. Where a purge log is
 // lost nobody knows which tags were purged: values with tags go, values without stay.

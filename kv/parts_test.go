@@ -165,6 +165,7 @@ func (m *memory) Replace(key string, v any, bytes int64) {
 		m.Put(key, v, bytes)
 	}
 }
+
 func (m *memory) Put(key string, v any, _ int64) {
 	if !m.forgets {
 		m.m.Store(key, v)

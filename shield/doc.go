@@ -31,6 +31,9 @@
 // can put rules into force by itself, about what it saw changed while it could not reach
 // the log: they hold for all that the log knows of until it has them.
 //
+// Values. What was written is a rule like others. The keys of the last writes of what is small are
+// remembered as text besides, [Purges.Announced], so that what they hold can be sent along with the rules.
+//
 // Soft purges. What a soft rule names counts as just gone stale from then on: it is served
 // in its stale windows while it is refreshed, validated before its use outside them, and
 // never used for longer than if it had gone stale by itself. A flight that began before the

@@ -5,7 +5,8 @@
 // All of it is HTTP/1.1 on connections that are kept:
 //
 //	POST /v1/peer/fetch    an Ask and the request's body; the answer is a Reply and its body
-//	GET  /v1/peer/log      becomes a stream: batches of purges down, epochs that are applied up
+//	GET  /v1/peer/log      becomes a stream: batches of purges down, epochs that are applied up;
+//	                       with values=1 small values that were written, too
 //	POST /v1/peer/catchup  the purges after an epoch, in one batch
 //	POST /v1/peer/purge    a shield.PurgeOrder; the answer is a shield.PurgeReport, both JSON
 //	POST /v1/peer/owed     rules that an edge put into force by itself
@@ -24,9 +25,11 @@
 //     idempotent; one whose body was read is never sent again.
 //   - A write of a value is sent once, unless nothing of it can have come to the shield. Who asked is
 //     told when nobody knows whether it has happened.
+//   - A kind of frame that an older edge does not know is sent to who has asked for it alone.
 //   - Times are those of the clock of whoever reads them. They are moved by the difference
 //     between the edge's clock when it asked and the shield's when the question came, so
-//     that an answer may count as older than it is, by the way there, and never as younger.
+//     that an answer may count as older than it is, by the way there, and never as younger. For
+//     what nobody asked for, the edge's last word on the stream stands for the question.
 //   - An answer that is a client's own, or that the shield keys otherwise because its policy is
 //     another one, is kept by no edge and shared with nobody there: [Reply].Alone.
 //   - An edge that may lack purges says so to its memory tier: [Client.Sight].

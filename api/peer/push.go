@@ -12,10 +12,8 @@ import (
 )
 
 // MaxPushes is how long the values may be together that are on their way to an edge: a rule that
-// comes behind them must not wait for long. At 10
-// Mbit/s that is a tenth of a second.
+// comes behind them must not wait for long. At 10 Mbit/s it is a tenth of a second.
 const MaxPushes = 128 << 10
-
 
 // Pushes are small values that were written, on their way to an edge that may remember the
 // keys. They come behind the rules that say so. What they say of times is as of when they

@@ -11,8 +11,9 @@
 //
 //	WEIR_SEED=7 WEIR_OPERATIONS=100000 go test -run TestChecker ./cmd/weir/simulation
 //
-// The tests of values have lengths of their own, of each of 100 clients:
+// The tests of values have lengths of their own, of each key or each of 100 clients:
 //
+//	WEIR_CHAPTERS=600 go test -run TestPushedValuesAreNeverOld ./cmd/weir/simulation
 //	WEIR_INCREMENTS=1000 WEIR_WRITES=100 go test -run 'TestACrowdCounts|TestAcknowledged' ./cmd/weir/simulation
 //
 // A violation is printed with the law, and with what happened to the URL before. Build
