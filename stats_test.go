@@ -70,10 +70,13 @@ func ExampleCache_Stats() {
 	}
 	defer func() { _ = cache.Close(ctx) }()
 
+	if err := weir.Set(ctx, cache, "rate", 0.94, weir.SetOptions{}); err != nil {
+		fmt.Println(err)
+	}
 	for range 10 {
-		_, _ = weir.SWR(ctx, cache, "rates", func(context.Context) (float64, error) { return 0.94, nil }, weir.SWROptions{})
+		_, _ = weir.Get[float64](ctx, cache, "rate")
 	}
 	s := cache.Stats()
-	fmt.Println(s.Hits, "hits,", s.Misses, "miss,", s.Fetches, "fetch,", s.Entries, "entry")
-	// Output: 9 hits, 1 miss, 1 fetch, 1 entry
+	fmt.Println(s.Hits, "hits,", s.Misses, "miss,", s.Entries, "entry")
+	// Output: 9 hits, 1 miss, 1 entry
 }
