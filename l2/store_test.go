@@ -397,6 +397,26 @@ func TestBodyIsAsLongAsAnnounced(t *testing.T) {
 	}
 }
 
+// A body whose last chunk came in pieces and is full takes no more.
+func TestFullBodyTakesNoMore(t *testing.T) {
+	s := open(t, t.TempDir(), l2.Options{})
+	half := content(8, 128<<10)
+	w, err := s.Create(key(t, "/full"), response(2*int64(len(half)), "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := w.Write(half); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := w.Write(half); n != 0 || !errors.Is(err, l2.ErrLength) {
+		t.Errorf("took %d bytes more: %v", n, err)
+	}
+	w.Abort()
+	wantMiss(t, s, key(t, "/full"))
+}
+
 func TestNothingOfAnAbortedObjectIsVisible(t *testing.T) {
 	s := open(t, t.TempDir(), l2.Options{})
 	cases := map[string]func(w *l2.Writer) error{

@@ -41,18 +41,19 @@ func (s *Store) Create(key keying.Key, resp *rfc9111.Response) (*Writer, error) 
 	return &Writer{store: s, key: key, resp: resp, body: b, try: compressible(resp.Header)}, nil
 }
 
-// Write takes p; the caller may reuse it. It waits while too much is queued for the disk.
+// Write takes p; the caller may reuse it. It waits while too much is queued for the disk. What would be longer than was said
+// is not taken: ErrLength.
 func (w *Writer) Write(p []byte) (n int, err error) {
 	b := w.body
 	if err := b.failure(); err != nil {
 		return 0, err
 	}
+	if w.resp.Length >= 0 && b.length+int64(len(p)) > w.resp.Length {
+		err := fmt.Errorf("more than %d bytes: %w", w.resp.Length, ErrLength)
+		b.fail(err)
+		return 0, err
+	}
 	for len(p) > 0 {
-		if w.frame != nil {
-			err := fmt.Errorf("more than %d bytes: %w", w.resp.Length, ErrLength)
-			b.fail(err)
-			return n, err
-		}
 		c := min(len(p), b.chunkSize-len(b.tail))
 		if len(b.tail) == 0 && b.length+int64(c) == w.resp.Length { // most short bodies come so
 			w.index, w.frame = w.cut(p[:c])
