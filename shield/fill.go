@@ -53,12 +53,16 @@ func (s *Shield) receive(f *flight, head *rfc9111.Response, d rfc9111.Decision, 
 		return
 	}
 	shared.Terms, shared.Selection = v.Terms, v.Selection
-	shared.Header.Del("Age") // it is in the terms
+	age := shared.Header["Age"]
+	delete(shared.Header, "Age") // it is in the terms
 	shared.Tags = f.req.Plan.ResponseTags(f.req.Params, shared)
 	small := s.opts.Listener != nil && shared.Parts == nil && shared.Length <= s.opts.MemoryObject
 	wanted := (s.store != nil || small) && s.mayKeep(f, shared)
 	c := claim{head: shared, wanted: wanted, open: shareable(shared)}
 	if !s.flights.claim(f, c) {
+		if age != nil {
+			head.Header["Age"] = age // shared may be head
+		}
 		d.Status = rfc9111.StatusPass
 		s.letGo(f, head, d)
 		return

@@ -390,6 +390,38 @@ func TestAuthorization(t *testing.T) {
 	})
 }
 
+// Of two that fetch the same alone one stores it, and the other passes on what it got: with
+// its Age, RFC 9111 5.1.
+func TestPassedOnBesideAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		s.origin.answer(func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			body := feed()
+			go func() {
+				time.Sleep(time.Second)
+				_, _ = io.WriteString(body.w, "body") // both are read to their ends
+				_ = body.w.Close()
+			}()
+			return respondWith(200, body.r, 4, "Cache-Control", "public, max-age=600", "Age", "7"), nil
+		})
+		passed := 0
+		for _, r := range many(2, func(i int) result { return s.get("/", "Authorization", number(i)) }) {
+			if r.decision.Status == rfc9111.StatusPass {
+				passed++
+				r.want(t, "body", rfc9111.Miss, rfc9111.StatusPass)
+				if age := r.header.Get("Age"); age != "7" {
+					t.Errorf("passed on with Age %q", age)
+				}
+			}
+		}
+		if passed != 1 {
+			t.Errorf("%d passed on, want 1", passed)
+		}
+		s.close()
+	})
+}
+
 // A response that says no-cache is stored, and each use is validated.
 func TestNoCacheIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
