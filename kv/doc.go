@@ -26,8 +26,8 @@
 // has asked for the key: elsewhere it is not kept. It is as good as a read: its
 // epoch is from before it was read from the disk, and rules name it or do not. But it comes without
 // a question, so it may be older than what is known here: an edge takes it only when its epoch is
-// no earlier than that of its own last write, and later than those of the answers that it has had
-// about the key. What is not sent, or refused, is read as if nobody had sent anything.
+// no earlier than that of its own last write of the key, and later than those of the answers that it
+// has had about the key, those that say no to a write included. What is not sent, or refused, is read as if nobody had sent anything.
 //
 // How values end. Where the record of tags becomes coarse, because more than a hundred
 // thousand were purged, a value may go with a tag that it does not have. Where a purge log is

@@ -33,7 +33,9 @@ type Edge struct {
 	mu      sync.Mutex // guards what follows; what flights bring is put into memory under it
 	begun   uint64     // number of the latest flight
 	flights map[string]*flight
-	wrote   uint64 // Heard when the latest write ended
+
+	pushed uint64 // latest epoch of a push that was taken: memory may have forgotten it
+	past   uint64 // Heard when an answer was shown that is not remembered: nothing pushed with that is taken
 }
 
 // NewEdge returns an edge over parent, which purges tell when values change.
@@ -96,31 +98,32 @@ func (e *Edge) Set(ctx context.Context, key string, d Draft, c Condition) (versi
 	if err := cmp.Or(CheckKey(key), d.Check(), c.Check()); err != nil {
 		return 0, err
 	}
-	defer e.forget(key)
+	defer func() { e.forget(key, err) }()
 	return e.parent.Set(ctx, key, d, c)
 }
 
 // Delete asks the parent to.
-func (e *Edge) Delete(ctx context.Context, key string, c Condition) error {
+func (e *Edge) Delete(ctx context.Context, key string, c Condition) (err error) {
 	if err := cmp.Or(CheckKey(key), c.Check()); err != nil {
 		return err
 	}
-	defer e.forget(key)
+	defer func() { e.forget(key, err) }()
 	return e.parent.Delete(ctx, key, c)
 }
 
 // Incr asks the parent to.
-func (e *Edge) Incr(ctx context.Context, key string, i Increment) (Count, error) {
+func (e *Edge) Incr(ctx context.Context, key string, i Increment) (count Count, err error) {
 	if err := cmp.Or(CheckKey(key), i.Check()); err != nil {
 		return Count{}, err
 	}
-	defer e.forget(key)
+	defer func() { e.forget(key, err) }()
 	return e.parent.Incr(ctx, key, i)
 }
 
-// forget drops what is remembered of key, and what is on its way. That somebody wanted to
-// know it is remembered, so that a push can take the place.
-func (e *Edge) forget(key string) {
+// forget drops what is remembered of key, and what is on its way, after a write that ended
+// with err. That somebody wanted to know it is remembered, so that a push can take the place: one
+// that has the write, and was read later than what was here.
+func (e *Edge) forget(key string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.flights, key)
@@ -128,8 +131,16 @@ func (e *Edge) forget(key string) {
 		e.memory.Delete(key)
 		return
 	}
-	e.wrote = max(e.wrote, e.opts.Heard())
-	e.memory.Replace(key, &answer{void: true}, answerOverhead)
+	seen := e.opts.Heard()
+	if err == nil && seen > 0 {
+		seen-- // what was read when the log had come to Heard has it: it was durable before
+	}
+	if v, ok := e.memory.Peek(key); ok {
+		if old, ok := v.(*answer); ok {
+			seen = max(seen, old.seen)
+		}
+		e.memory.Replace(key, &answer{void: true, seen: seen}, answerOverhead)
+	}
 }
 
 // answer is what the parent said of a key. Nothing of it changes.

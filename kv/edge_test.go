@@ -19,7 +19,8 @@ import (
 type link struct {
 	kv.Store
 	gets  atomic.Int64  // questions, of one key or of many
-	gate  chan struct{} // a question waits for it, having its answer, when there is one
+	far   chan struct{} // a question waits for it on its way there, when there is one
+	gate  chan struct{} // the same for its answer
 	cut   bool          // nothing arrives there
 	mute  bool          // no answer comes back
 	heard atomic.Uint64 // epoch of the latest answer
@@ -67,6 +68,9 @@ func (l *link) Get(ctx context.Context, key string) (*kv.Value, error) {
 	l.gets.Add(1)
 	if err := l.pass(ctx); err != nil {
 		return nil, err
+	}
+	if l.far != nil {
+		<-l.far
 	}
 	gate := l.gate
 	v, err := l.Store.Get(ctx, key)

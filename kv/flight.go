@@ -55,7 +55,7 @@ func (e *Edge) board(r *read, key string) seat {
 	s.flight, s.leads = &flight{number: e.begun, done: make(chan struct{})}, true
 	e.flights[key] = s.flight
 	if e.opts.Heard != nil {
-		s.heard = e.opts.Heard()
+		s.heard = max(e.opts.Heard(), e.pushed)
 	}
 	return s
 }
@@ -64,14 +64,19 @@ func (e *Edge) board(r *read, key string) seat {
 func (e *Edge) land(key string, f *flight, a *answer, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.flights[key] == f {
+	heard := uint64(0)
+	if e.opts.Heard != nil {
+		heard = e.opts.Heard()
+	}
+	switch {
+	case e.flights[key] == f:
 		delete(e.flights, key)
 		if a != nil {
-			if e.opts.Heard != nil {
-				a.seen = e.opts.Heard()
-			}
+			a.seen = heard
 			e.memory.Put(key, a, a.size(key))
 		}
+	case a != nil && !f.settled:
+		e.past = max(e.past, heard) // it may have more than the write
 	}
 	f.settle(a, err)
 }

@@ -29,12 +29,13 @@ func (e *Edge) Take(p Pushed) {
 	defer e.mu.Unlock()
 	f := e.flights[p.Key]
 	v, remembered := e.memory.Peek(p.Key)
-	if !remembered && f == nil || p.Epoch < e.wrote || e.outdated(p.Key, a) {
+	if !remembered && f == nil || p.Epoch <= e.past || e.outdated(p.Key, a) {
 		return
 	}
 	if old, ok := v.(*answer); ok && p.Epoch <= old.seen || !ok && p.Epoch <= f.heard {
 		return
 	}
+	e.pushed = max(e.pushed, p.Epoch)
 	if remembered {
 		e.memory.Replace(p.Key, a, a.size(p.Key))
 	} else {

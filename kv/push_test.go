@@ -1,6 +1,7 @@
 package kv_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -128,6 +129,131 @@ func TestAPushAnswersWhoWaits(t *testing.T) {
 		wantText(t, e, "k", "new")
 		e.wantAsked(t, 1)
 	})
+}
+
+// quietly writes what the log does not know of yet.
+func quietly(t *testing.T, p *place, key, value string) {
+	t.Helper()
+	p.log.lost = errors.New("not yet")
+	defer func() { p.log.lost = nil }()
+	if _, err := p.Set(t.Context(), key, text(value), kv.Condition{}); !errors.Is(err, p.log.lost) {
+		t.Fatal(err)
+	}
+}
+
+// A write that is refused makes nothing older than it was: its answer has the epoch of a push
+// that was read before what was shown here.
+func TestAPushAfterARefusedWrite(t *testing.T) {
+	p := newPlace(t)
+	e := newStation(p)
+	wantText(t, e, "k", "")
+	set(t, p, "k", text("1"))
+	early := pushed(t, p, "k")
+	quietly(t, p, "k", "2")
+	e.purges.catchUp(-1)
+	wantText(t, e, "k", "2")
+	if _, err := e.Set(t.Context(), "k", text("no"), kv.Condition{Absent: true}); !errors.Is(err, kv.ErrCondition) {
+		t.Fatal(err)
+	}
+	e.Take(early)
+	wantText(t, e, "k", "2")
+}
+
+// A question that a write here has overtaken is answered, and shows what no push goes back behind.
+func TestAPushAfterAnOvertakenAnswer(t *testing.T) {
+	for _, again := range []bool{false, true} { // whether the next question is under way by then
+		synctest.Test(t, func(t *testing.T) {
+			p := newPlace(t)
+			e := newStation(p)
+			wantText(t, e, "k", "")
+			set(t, p, "k", text("0"))
+			e.purges.catchUp(-1)
+			far := make(chan struct{})
+			e.link.far = far
+			read := make(chan string, 2)
+			ask := func() {
+				v, err := e.Get(t.Context(), "k")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				read <- string(v.Bytes)
+			}
+			go ask()
+			synctest.Wait()
+			set(t, e, "k", text("1"))
+			e.link.far = make(chan struct{})
+			if again {
+				e.memory.Delete("k")
+				go ask()
+				synctest.Wait()
+			}
+			set(t, p, "other", text("x"))
+			early := pushed(t, p, "k")
+			set(t, p, "k", text("2"))
+			close(far)
+			if got := <-read; got != "2" {
+				t.Errorf("%q", got)
+			}
+			synctest.Wait()
+			e.Take(early)
+			close(e.link.far)
+			if again {
+				if got := <-read; got != "2" {
+					t.Errorf("%q was shown after 2", got)
+				}
+			}
+			e.link.far = nil
+			wantText(t, e, "k", "2")
+		})
+	}
+}
+
+// Memory may forget what a push has shown: an older one does not answer the next question.
+func TestAPushOlderThanOneForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		e := newStation(p)
+		wantText(t, e, "k", "")
+		set(t, p, "k", text("1"))
+		older := pushed(t, p, "k")
+		set(t, p, "k", text("2"))
+		e.Take(pushed(t, p, "k"))
+		wantText(t, e, "k", "2")
+		e.memory.Delete("k")
+		e.link.far = make(chan struct{})
+		read := make(chan string)
+		go func() {
+			v, err := e.Get(t.Context(), "k")
+			if err != nil {
+				t.Error(err)
+			}
+			read <- string(v.Bytes)
+		}()
+		synctest.Wait()
+		e.Take(older)
+		close(e.link.far)
+		if got := <-read; got != "2" {
+			t.Errorf("%q was shown after 2", got)
+		}
+	})
+}
+
+// Who writes one key goes on to be sent the others, and what its own write has left.
+func TestAWriterIsPushedOtherKeys(t *testing.T) {
+	p := newPlace(t)
+	e := newStation(p)
+	wantText(t, e, "k", "")
+	wantText(t, e, "own", "")
+	set(t, p, "k", text("1"))
+	other := pushed(t, p, "k")
+	set(t, e, "own", text("1"))
+	e.link.gets.Store(0)
+	e.Take(other)
+	e.Take(pushed(t, p, "own"))
+	wantText(t, e, "k", "1")
+	wantText(t, e, "own", "1")
+	e.wantAsked(t, 0)
 }
 
 // What is long is not announced, and what nobody can be sure of neither.
