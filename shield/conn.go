@@ -3,6 +3,7 @@ package shield
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -109,7 +110,10 @@ func (c *guardedConn) begin(w *controlWatch) {
 }
 
 // dialer connects to upstreams.
-type dialer struct{ timeout time.Duration }
+type dialer struct {
+	timeout time.Duration
+	roots   *x509.CertPool // nil: those of the system
+}
 
 func (d dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
 	return (&net.Dialer{Timeout: d.timeout, KeepAlive: 30 * time.Second}).DialContext(ctx, network, addr)
@@ -118,8 +122,19 @@ func (d dialer) plain(ctx context.Context, network, addr string) (net.Conn, erro
 func (d dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	td := tls.Dialer{Config: &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}}
-	return td.DialContext(ctx, network, addr)
+	conn, err := d.plain(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	name, _, _ := net.SplitHostPort(addr) // or it could not have been dialled
+	secured := tls.Client(&records{Conn: conn}, &tls.Config{
+		ServerName: name, RootCAs: d.roots, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	})
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return secured, nil
 }
 
 type dial func(ctx context.Context, network, addr string) (net.Conn, error)

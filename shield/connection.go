@@ -3,11 +3,13 @@ package shield
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +28,7 @@ const (
 type connection struct {
 	net.Conn
 	socket syscall.RawConn // nil: cannot be looked at
+	below  *records        // nil without TLS
 	in     *bufio.Reader
 	out    *bufio.Writer
 
@@ -37,22 +40,17 @@ type connection struct {
 }
 
 func newConnection(conn net.Conn) *connection {
-	c := &connection{Conn: conn, socket: socketOf(conn)}
-	c.in, c.out = bufio.NewReaderSize(headReader{c}, readAhead), bufio.NewWriterSize(conn, writeAhead)
-	return c
-}
-
-// socketOf returns what is below a connection, be it secured or not.
-func socketOf(conn net.Conn) syscall.RawConn {
+	c := &connection{Conn: conn}
 	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn()
-	}
-	if below, ok := conn.(syscall.Conn); ok {
-		if socket, err := below.SyscallConn(); err == nil {
-			return socket
+		if c.below, ok = secured.NetConn().(*records); ok {
+			conn = c.below.Conn
 		}
 	}
-	return nil
+	if socket, ok := conn.(syscall.Conn); ok {
+		c.socket, _ = socket.SyscallConn() // nil with an error
+	}
+	c.in, c.out = bufio.NewReaderSize(headReader{c}, readAhead), bufio.NewWriterSize(c.Conn, writeAhead)
+	return c
 }
 
 // A headReader bounds the head of a response, and looks at it.
@@ -72,7 +70,7 @@ func (r headReader) Read(p []byte) (int, error) {
 // ask sends a request and reads the head of the final response to it.
 func (c *connection) ask(q call) (*http.Response, error) {
 	c.begun = false
-	if !c.quiet() {
+	if !c.quiet(q.due) {
 		return nil, errUnsolicited
 	}
 	if err := q.write(c.out, q.host); err != nil {
@@ -101,8 +99,23 @@ func (c *connection) ask(q call) (*http.Response, error) {
 }
 
 // quiet says whether nothing has come, the end of the connection included.
-func (c *connection) quiet() bool {
-	return c.in.Buffered() == 0 && (c.socket == nil || nothingCame(c.socket))
+func (c *connection) quiet(due time.Time) bool {
+	fresh := c.idle == nil
+	switch {
+	case c.below != nil && fresh: // what came belongs to the handshake
+		return true
+	case c.in.Buffered() > 0, c.socket != nil && !nothingCame(c.socket):
+		return false
+	}
+	return c.below == nil || !c.below.partial() && c.decrypted(due)
+}
+
+// decrypted says whether TLS has nothing left of what it has received: a late Read finds that, and waits for nothing.
+func (c *connection) decrypted(due time.Time) bool {
+	_ = c.SetReadDeadline(time.Unix(1, 0))
+	_, err := c.in.Peek(1)
+	_ = c.SetReadDeadline(due) // fails where the next read does
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // An incoming is the body of a response on a connection.

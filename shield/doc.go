@@ -96,7 +96,8 @@
 // How origins are asked. A request without a body is written and its answer read by the goroutine that wants it, on a
 // connection that is kept and looked at before it is used again: with net/http's transport, whose two goroutines for each
 // connection take over every request and every answer, a cold miss took a quarter more CPU time. What has a body or
-// switches protocols goes through the transport, and so does everything where the policy limits connections.
+// switches protocols goes through the transport, and so does everything where the policy limits connections, or where
+// sockets cannot be looked at. Below TLS records are followed, or what TLS has read ahead would be the next answer.
 //
 // What comes before a response. Interim responses, RFC 9110 15.2, go at once to the client
 // that the response is fetched for, and to those in its flight whose requests have

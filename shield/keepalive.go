@@ -20,9 +20,9 @@ type pool struct {
 
 // pool makes a pool of connections to where base points.
 func (o *origin) pool(base *url.URL, idle time.Duration) *pool {
-	d := dialer{orElse(o.def.ConnectTimeout, 5*time.Second)}
+	d := dialer{timeout: orElse(o.def.ConnectTimeout, 5*time.Second)}
 	p := &pool{RoundTripper: o.transport(d, idle), idle: idle}
-	if o.def.MaxConns == 0 { // or nobody would count all of them
+	if looks && o.def.MaxConns == 0 { // or nobody would count all of them
 		p.direct = newDirect(base, d, idle)
 	}
 	return p
