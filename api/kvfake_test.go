@@ -43,6 +43,13 @@ func (s *fakeStore) begin(key string) (*kv.Value, error) {
 	}
 }
 
+// count is how often the store was asked.
+func (s *fakeStore) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls
+}
+
 func (s *fakeStore) Get(_ context.Context, key string) (*kv.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -88,7 +88,7 @@ type follower struct {
 	ackedAt time.Time               // so is this
 
 	takesValues bool
-	taken       atomic.Uint64 // acked, for the one who writes
+	taken       atomic.Uint64 // of the word before the last: each frame has one, the values come behind their batch
 	pushing     []pushedPart  // what may still be on its way; of the one who writes
 }
 
@@ -157,8 +157,14 @@ func (f *follower) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
 	defer b.leave()
 	var out []byte
 	if b.Reset || b.Epoch != at.after {
-		out = f.appendValues(peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded), b.Batch)
+		out = peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded)
 		at = b.place()
+		if keys := f.announced(b.Batch); len(keys) > 0 {
+			if err := f.send(out); err != nil { // rules do not wait for the disk
+				return at, err
+			}
+			out = f.appendValues(nil, b.Batch, keys)
+		}
 	}
 	return at, f.send(appendBeat(out, at, stamp))
 }
@@ -216,7 +222,7 @@ func (f *follower) send(p []byte) error {
 func (f *follower) readAcks(from *bufio.Reader) {
 	quiet := time.AfterFunc(streamSilence, f.cancel)
 	defer quiet.Stop()
-	for {
+	for before := uint64(0); ; {
 		epoch, err := binary.ReadUvarint(from)
 		if err != nil {
 			return
@@ -230,7 +236,8 @@ func (f *follower) readAcks(from *bufio.Reader) {
 			return
 		}
 		f.stamp.Store(&stamped{stamp, time.Now()})
-		f.taken.Store(epoch)
+		f.taken.Store(before)
+		before = epoch
 		quiet.Reset(streamSilence)
 		if epoch > f.door.opts.Purges.Current() {
 			epoch = 0 // of another log: it has not come to its reset

@@ -10,7 +10,7 @@ import (
 	"weir/shield"
 )
 
-// maxPushed is how many values go with one batch: rules do not wait for the disk for long.
+// maxPushed is how many values are looked at for one batch: the next rules do not wait for long.
 const maxPushed = 256
 
 // pushedPart are the bytes of values that went with a batch.
@@ -33,31 +33,40 @@ func (f *follower) pushRoom() int {
 	return room
 }
 
-// appendValues appends a frame with what is under the keys that b says were written, the
-// latest first, as far as that is small, remembered and has room. It is read anew: of several
-// writes of a key the edge gets what the last has left. What was read when the log had come to
-// where it is now is as good as read now.
-func (f *follower) appendValues(out []byte, b shield.Batch) []byte {
-	if !f.takesValues || b.Reset {
-		return out
+// announced are the keys that b says were written with something small, the latest first, if the
+// edge takes values.
+func (f *follower) announced(b shield.Batch) []string {
+	if !f.takesValues || b.Reset || f.stamp.Load().stamp == 0 {
+		return nil
 	}
+	return f.door.opts.Purges.Announced(b.After, b.Epoch)
+}
+
+// appendValues appends a frame with what is under keys, those that b announces, as far as that is small
+// and has room. It is read anew: of several writes of a key the edge gets what the last has left. What
+// was read when the log had come to where it is now is as good as read now. What is small no
+// more takes as much of the room as if it were, so that little is read in vain.
+func (f *follower) appendValues(out []byte, b shield.Batch, keys []string) []byte {
 	room := f.pushRoom()
 	stamp := f.stamp.Load()
 	pushes := peer.Pushes{Log: b.Log, Stamp: stamp.stamp, Held: time.Since(stamp.came)}
-	now := f.door.door.opts.Now() // behind that, so that nothing counts as younger than it is
-	log := f.door.opts.Purges
-	current := log.Current() // behind the stamp: what is sent is no older than that
-	for _, key := range log.Announced(b.After, b.Epoch) {
-		if len(pushes.Keys) == maxPushed || room <= 0 {
+	now := f.door.door.opts.Now()           // behind that, so that nothing counts as younger than it is
+	current := f.door.opts.Purges.Current() // behind the stamp: what is sent is no older than that
+	for _, key := range keys[:min(len(keys), maxPushed)] {
+		if room <= 0 {
 			break
 		}
 		p, small := f.door.written(key, current)
+		if !small {
+			room -= kv.MaxPushed
+			continue
+		}
 		push := peer.PushOf(p, now)
-		if size := push.Size(); small && size <= room {
-			pushes.Keys, room = append(pushes.Keys, push), room-size
+		if room -= push.Size(); room >= 0 {
+			pushes.Keys = append(pushes.Keys, push)
 		}
 	}
-	if len(pushes.Keys) == 0 || stamp.stamp == 0 {
+	if len(pushes.Keys) == 0 {
 		return out
 	}
 	payload := pushes.Encode()

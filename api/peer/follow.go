@@ -176,7 +176,11 @@ func (c *Client) frame(ctx context.Context, conn net.Conn, r *bufio.Reader, hand
 	if err != nil {
 		return unexpected(err)
 	}
-	payload, err := ReadFrame(r, MaxBatch)
+	limit := uint64(MaxBatch)
+	if kind == FramePush {
+		limit = maxPushFrame
+	}
+	payload, err := ReadFrame(r, limit)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,9 @@ import (
 // comes behind them must not wait for long. At 10 Mbit/s it is a tenth of a second.
 const MaxPushes = 128 << 10
 
+// maxPushFrame is how long a frame of them may be: more than any shield sends.
+const maxPushFrame = 2 * MaxPushes
+
 // Pushes are small values that were written, on their way to an edge that may remember the
 // keys. They come behind the rules that say so. What they say of times is as of when they
 // were put together.
@@ -82,6 +85,9 @@ func DecodePushes(src []byte) (*Pushes, error) {
 		if kv.CheckKey(push.Key) != nil || push.Epoch == 0 || push.Found.Later || push.Found.There && push.Found.Value.Version == 0 {
 			d.fail()
 		}
+		if d.bad {
+			return nil, ErrMalformed
+		}
 		p.Keys = append(p.Keys, push)
 	}
 	if p.Stamp == 0 || p.Held < 0 {
@@ -119,7 +125,8 @@ func (p *Push) pushed(read time.Time) kv.Pushed {
 }
 
 // push hands on the values of a frame. Their times are counted from the moment at which this
-// node sent the stamp and the shield held it so long: what they say was so no earlier.
+// node sent the stamp and the shield held it so long: what they say was so no earlier. What is
+// older by then than a blind node may use is not handed on: readers who ask because it is blind would get it.
 func (c *Client) push(payload []byte) error {
 	if c.opts.Pushed == nil {
 		return fmt.Errorf("%w: values that nobody asked for", ErrMalformed)
@@ -138,6 +145,9 @@ func (c *Client) push(payload []byte) error {
 	read := c.sight.start.Add(time.Duration(p.Stamp)).Add(p.Held)
 	if read.After(now) {
 		read = now
+	}
+	if now.Sub(read) > c.opts.MaxBlind() {
+		return nil
 	}
 	for i := range p.Keys {
 		c.opts.Pushed(p.Keys[i].pushed(read))

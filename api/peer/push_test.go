@@ -1,9 +1,17 @@
 package peer_test
 
 import (
+	"bufio"
+	"context"
+	"encoding/binary"
 	"errors"
+	"io"
+	"net"
+	"net/http"
 	"reflect"
+	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"weir/api/peer"
@@ -63,6 +71,99 @@ func TestSizeOfPushes(t *testing.T) {
 	if n := len(p.Encode()); n > sum {
 		t.Errorf("%d bytes are counted as %d", n, sum)
 	}
+}
+
+// pushing is a client whose shield the test plays. What it sends after the first batch is of
+// the log that is returned; stamp is the client's first.
+func pushing(t *testing.T, took chan<- kv.Pushed) (conn net.Conn, log *shield.Purges, stamp uint64, reports <-chan error) {
+	t.Helper()
+	log, err := shield.NewPurges(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Announce("k"); err != nil {
+		t.Fatal(err)
+	}
+	shieldEnd, edgeEnd := net.Pipe()
+	shields, troubles := make(chan net.Conn, 1), make(chan error, 100)
+	shields <- edgeEnd
+	c, err := peer.NewClient(peer.ClientOptions{
+		URLs: []string{"http://127.0.0.1:1"}, Purges: shield.NewFollower(),
+		Pushed: func(p kv.Pushed) { took <- p },
+		Report: func(err error) { troubles <- err },
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			select {
+			case conn := <-shields:
+				return conn, nil
+			default:
+				return nil, errors.New("no way")
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); c.Run(ctx) }()
+	t.Cleanup(func() { stop(); <-done; c.Close(); _ = shieldEnd.Close() })
+	r := bufio.NewReader(shieldEnd)
+	req, err := http.ReadRequest(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamp, err = strconv.ParseUint(req.URL.Query().Get("stamp"), 10, 64)
+	if err != nil || req.URL.Query().Get("values") != "1" {
+		t.Fatal(req.URL, err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, r) }()
+	_, _ = io.WriteString(shieldEnd, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: weir-log\r\n\r\n")
+	b := log.Since(shield.LogID{}, 0)
+	_, _ = shieldEnd.Write(peer.AppendFrame([]byte{peer.FrameBatch}, b.Encode()))
+	return shieldEnd, log, stamp, troubles
+}
+
+// A value that was long on its way is of no use to those who may not use what is as old as that.
+func TestALatePushIsNotHandedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		took := make(chan kv.Pushed, 10)
+		conn, log, stamp, _ := pushing(t, took)
+		push := func() {
+			p := peer.Pushes{Log: log.ID(), Stamp: stamp, Keys: []peer.Push{peer.PushOf(kv.Pushed{Key: "k", Epoch: log.Current()}, time.Now())}}
+			_, _ = conn.Write(peer.AppendFrame([]byte{peer.FramePush}, p.Encode()))
+			synctest.Wait()
+		}
+		push()
+		if len(took) != 1 {
+			t.Error("it is not handed on")
+		}
+		for range 4 {
+			time.Sleep(1300 * time.Millisecond)
+			beat := binary.AppendUvarint(binary.AppendUvarint(nil, log.Current()), 0)
+			_, _ = conn.Write(peer.AppendFrame([]byte{peer.FrameBeat}, beat))
+		}
+		push()
+		if len(took) != 1 {
+			t.Error("it is handed on after five seconds")
+		}
+	})
+}
+
+// What no shield sends ends the stream before it takes memory, and the client says why.
+func TestPushesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn, _, _, reports := pushing(t, nil)
+		_, _ = conn.Write(binary.AppendUvarint([]byte{peer.FramePush}, 1<<20))
+		synctest.Wait()
+		select {
+		case err := <-reports:
+			if !errors.Is(err, peer.ErrMalformed) {
+				t.Error(err)
+			}
+		default:
+			t.Error("a megabyte of values is waited for")
+		}
+	})
 }
 
 func FuzzPushes(f *testing.F) {
