@@ -138,6 +138,37 @@ func TestWhatIsSentAgain(t *testing.T) {
 	}
 }
 
+// A server that says that it has waited for too long may have meant the time before the request.
+func TestTimeoutsOfIdleConnections(t *testing.T) {
+	for name, c := range map[string]struct {
+		late string // answer to what comes on a connection that was used before
+		want string
+	}{
+		"as HAProxy says it": {"HTTP/1.0 408 Request Time-out\r\nConnection: close\r\n\r\nlate", "/b"},
+		"without content":    {"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", "/b"},
+		"and stays":          {"HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nlate", "late"},
+		"another answer":     {"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\nlate", "late"},
+	} {
+		var last atomic.Value
+		src, requests := raw(t, func(_ int, r *http.Request, conn net.Conn) {
+			if last.Swap(conn) != conn {
+				_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(r.URL.Path), r.URL.Path)
+				return
+			}
+			_, _ = io.WriteString(conn, c.late)
+			_ = conn.Close()
+		})
+		s := startReal(t, src)
+		s.get("/a")
+		if r := s.get("/b"); r.body != c.want || r.err != nil {
+			t.Errorf("%s: %d %q, %v, want %q", name, r.status, r.body, r.err, c.want)
+		}
+		if n := requests.Load(); n > 3 {
+			t.Errorf("%s: %d requests", name, n)
+		}
+	}
+}
+
 // What is too long is no answer, wherever it is too long, and takes no memory.
 func TestEndlessAnswers(t *testing.T) {
 	hint := "HTTP/1.1 103 Early Hints\r\nLink: <" + strings.Repeat("a", 30<<10) + ">\r\n\r\n"

@@ -55,7 +55,10 @@ type call struct {
 func (d *direct) ask(ctx context.Context, q call) (*http.Response, error) {
 	if c := d.take(); c != nil {
 		resp, err := d.on(ctx, c, q)
-		if err == nil || c.begun || !stale(err) || ctx.Err() != nil {
+		switch {
+		case err == nil && waited(resp):
+			_ = resp.Body.Close()
+		case err == nil, c.begun, !stale(err), ctx.Err() != nil:
 			return resp, err
 		}
 	}
@@ -64,6 +67,12 @@ func (d *direct) ask(ctx context.Context, q call) (*http.Response, error) {
 		return nil, err
 	}
 	return d.on(ctx, c, q)
+}
+
+// waited says whether a server has closed a connection because nothing came for too long, RFC 9110 15.5.9. It
+// may have said so before the request was there.
+func waited(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusRequestTimeout && resp.Close
 }
 
 // stale says whether a connection had ended, or had something left, before it was used again.
