@@ -60,6 +60,7 @@ type PeerDoor struct {
 	room    *peer.Room // for values
 
 	readings readings
+	pushes   pushCounts
 }
 
 // NewPeerDoor returns the door that edges come through. Close ends it.

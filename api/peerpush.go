@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weir/api/peer"
@@ -52,6 +53,7 @@ func (f *follower) appendValues(out []byte, b shield.Batch, keys []string) []byt
 	pushes := peer.Pushes{Log: b.Log, Stamp: stamp.stamp, Held: time.Since(stamp.came)}
 	now := f.door.door.opts.Now()           // behind that, so that nothing counts as younger than it is
 	current := f.door.opts.Purges.Current() // behind the stamp: what is sent is no older than that
+	defer func() { f.door.pushes.count(len(pushes.Keys), len(keys)) }()
 	for _, key := range keys[:min(len(keys), maxPushed)] {
 		if room <= 0 {
 			break
@@ -72,6 +74,24 @@ func (f *follower) appendValues(out []byte, b shield.Batch, keys []string) []byt
 	payload := pushes.Encode()
 	f.pushing = append(f.pushing, pushedPart{b.Epoch, len(payload)})
 	return peer.AppendFrame(append(out, peer.FramePush), payload)
+}
+
+// PushStats are counts of values that were written, for each edge that takes them.
+type PushStats struct {
+	Sent    uint64
+	Dropped uint64 // there was no room, or they are not small any more: the edge has the rule alone
+}
+
+type pushCounts struct{ sent, dropped atomic.Uint64 }
+
+func (c *pushCounts) count(sent, of int) {
+	c.sent.Add(uint64(sent))
+	c.dropped.Add(uint64(of - sent))
+}
+
+// Pushes returns what the door has counted of values for edges.
+func (d *PeerDoor) Pushes() PushStats {
+	return PushStats{Sent: d.pushes.sent.Load(), Dropped: d.pushes.dropped.Load()}
 }
 
 // readings are what was read to be pushed: edges wake together, and want the same.

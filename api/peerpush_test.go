@@ -216,6 +216,9 @@ func TestPushesReadLittle(t *testing.T) {
 		}
 		written := store.count()
 		p.listenFrom(before, "&values=1").until(last)
+		if s := p.peers.Pushes(); s.Sent+s.Dropped != 500 || (s.Sent == 0) != (size > kv.MaxPushed) {
+			t.Errorf("500 values of %d bytes: %+v", size, s)
+		}
 		if n := store.count() - written; n == 0 || n > most {
 			t.Errorf("%d values of %d bytes were read for one edge", n, size)
 		}

@@ -36,6 +36,14 @@ type Edge struct {
 
 	pushed uint64 // latest epoch of a push that was taken: memory may have forgotten it
 	past   uint64 // Heard when an answer was shown that is not remembered: nothing pushed with that is taken
+
+	counts EdgeStats
+}
+
+// EdgeStats are counts since the start.
+type EdgeStats struct {
+	Taken   uint64 // pushes that are remembered, or answered somebody
+	Ignored uint64 // pushes of what nobody here has asked for, and those that may have been old
 }
 
 // NewEdge returns an edge over parent, which purges tell when values change.
@@ -118,6 +126,13 @@ func (e *Edge) Incr(ctx context.Context, key string, i Increment) (count Count, 
 	}
 	defer func() { e.forget(key, err) }()
 	return e.parent.Incr(ctx, key, i)
+}
+
+// Stats returns the counts.
+func (e *Edge) Stats() EdgeStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.counts
 }
 
 // forget drops what is remembered of key, and what is on its way, after a write that ended

@@ -27,22 +27,32 @@ func (e *Edge) Take(p Pushed) {
 	a := &answer{value: p.Value, epoch: p.Epoch, asked: p.Read, seen: p.Epoch}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	f := e.flights[p.Key]
-	v, remembered := e.memory.Peek(p.Key)
-	if !remembered && f == nil || p.Epoch <= e.past || e.outdated(p.Key, a) {
-		return
-	}
-	if old, ok := v.(*answer); ok && p.Epoch <= old.seen || !ok && p.Epoch <= f.heard {
-		return
-	}
-	e.pushed = max(e.pushed, p.Epoch)
-	if remembered {
-		e.memory.Replace(p.Key, a, a.size(p.Key))
+	if e.takeLocked(p.Key, a) {
+		e.counts.Taken++
 	} else {
-		e.memory.Put(p.Key, a, a.size(p.Key))
+		e.counts.Ignored++
+	}
+}
+
+// takeLocked says whether it has taken a.
+func (e *Edge) takeLocked(key string, a *answer) bool {
+	f := e.flights[key]
+	v, remembered := e.memory.Peek(key)
+	if !remembered && f == nil || a.epoch <= e.past || e.outdated(key, a) {
+		return false
+	}
+	if old, ok := v.(*answer); ok && a.epoch <= old.seen || !ok && a.epoch <= f.heard {
+		return false
+	}
+	e.pushed = max(e.pushed, a.epoch)
+	if remembered {
+		e.memory.Replace(key, a, a.size(key))
+	} else {
+		e.memory.Put(key, a, a.size(key))
 	}
 	if f != nil { // whoever leads it goes on to wait, and takes this too
-		delete(e.flights, p.Key)
+		delete(e.flights, key)
 		f.settle(a, nil)
 	}
+	return true
 }

@@ -89,6 +89,9 @@ func TestWhoWritesIsPushedTo(t *testing.T) {
 	a.Take(before)
 	wantText(t, a, "k", "3")
 	a.wantAsked(t, 0)
+	if got, want := a.Stats(), (kv.EdgeStats{Taken: 1, Ignored: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 	b.Take(pushed(t, p, "k"))
 	wantText(t, b, "k", "3")
 	b.wantAsked(t, 1) // it has never read it

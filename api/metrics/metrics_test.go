@@ -67,6 +67,9 @@ func full() metrics.Sources {
 				Parent: &peer.Stats{Stream: true, CatchUps: 4, Silence: 2},
 			}
 		},
+		Values: func() metrics.ValuesStats {
+			return metrics.ValuesStats{Pushes: &metrics.PushStats{Sent: 8, Dropped: 3}}
+		},
 		Policy: func() metrics.PolicyStats { return metrics.PolicyStats{Version: "abc", Accepted: 1, Rejected: 2} },
 	}
 }
@@ -96,6 +99,8 @@ func TestMetrics(t *testing.T) {
 		{"weir_shield_stream_up", nil, 1},
 		{"weir_shield_silence_seconds", nil, 2},
 		{"weir_purge_catchups_total", nil, 4},
+		{"weir_values_pushes_total", map[string]string{"result": "sent"}, 8},
+		{"weir_values_pushes_total", map[string]string{"result": "dropped"}, 3},
 		{"weir_flights", nil, 4},
 		{"weir_flight_waiters", nil, 9},
 		{"weir_origin_requests_total", map[string]string{"origin": "shop", "upstream": "http://127.0.0.1:3000"}, 11},

@@ -9,6 +9,15 @@ import (
 type ValuesStats struct {
 	Disk   *l2.ValuesStats `json:"disk,omitempty"`
 	Memory *l1.ValuesStats `json:"memory,omitempty"`
+	Pushes *PushStats      `json:"pushes,omitempty"`
+}
+
+// PushStats are about small values that travel to edges when they are written.
+type PushStats struct {
+	Sent    uint64 `json:"sent"`    // by a shield, counted for each edge
+	Dropped uint64 `json:"dropped"` // not sent: an edge is slow to take them, or they are not small any more
+	Taken   uint64 `json:"taken"`   // by an edge
+	Ignored uint64 `json:"ignored"` // there: nobody has asked for them, or they may have been old
 }
 
 var (
@@ -21,6 +30,7 @@ var (
 	valuesBudget   = gauge("values_budget_bytes", "What it may take up.")
 	valuesCommits  = counter("values_commits_total", "Group commits of values.")
 	valuesFailures = counter("values_write_failures_total", "Groups of values that could not be written.")
+	valuesPushes   = counter("values_pushes_total", "Small values that travel to edges when they are written, by what became of them.", "result")
 	valuesDamaged  = counter("values_damaged_total", "Values and files that did not check out.")
 )
 
@@ -31,6 +41,12 @@ func (out sink) values(s ValuesStats) {
 		send(out, valuesEvicted, m.Evictions, "l1")
 		send(out, valuesLookups, m.Hits, "l1", "hit")
 		send(out, valuesLookups, m.Misses, "l1", "miss")
+	}
+	if p := s.Pushes; p != nil {
+		send(out, valuesPushes, p.Sent, "sent")
+		send(out, valuesPushes, p.Dropped, "dropped")
+		send(out, valuesPushes, p.Taken, "taken")
+		send(out, valuesPushes, p.Ignored, "ignored")
 	}
 	if d := s.Disk; d != nil {
 		send(out, valuesHeld, d.Values, "l2")

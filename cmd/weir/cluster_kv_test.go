@@ -30,6 +30,9 @@ func TestValuesOfACluster(t *testing.T) {
 			eventually(t, name+" reads "+want, func() bool { return reader.value(http.MethodGet, reader.admin, "a", "").body == want })
 		}
 	}
+	if sent, taken := c.shield.stats().Values.Pushes, nrt.stats().Values.Pushes; sent == nil || sent.Sent == 0 || taken == nil || taken.Taken == 0 {
+		t.Errorf("sent %+v, taken %+v", sent, taken)
+	}
 	tag := fra.value(http.MethodGet, fra.admin, "a", "").Header.Get("Etag")
 	if got := lhr.value(http.MethodPut, lhr.admin, "a", "mine", "If-Match: "+tag); got.StatusCode != 204 {
 		t.Errorf("a write that is conditional on what another edge has read: %d %s", got.StatusCode, got.body)

@@ -128,5 +128,13 @@ func valuesStats(n *node) (s metrics.ValuesStats) {
 		memory := n.values.memory.Stats()
 		s.Memory = &memory
 	}
+	switch {
+	case n.values.edge != nil:
+		edge := n.values.edge.Stats()
+		s.Pushes = &metrics.PushStats{Taken: edge.Taken, Ignored: edge.Ignored}
+	case n.peers != nil:
+		door := n.peers.Pushes()
+		s.Pushes = &metrics.PushStats{Sent: door.Sent, Dropped: door.Dropped}
+	}
 	return s
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weir/cmd/weir/simnet"
+	"weir/kv"
 	"weir/shield"
 )
 
@@ -20,8 +21,24 @@ import (
 func TestPropagation(t *testing.T) {
 	for _, seed := range []uint64{1, 2} {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { propagate(t, seed) })
+			synctest.Test(t, func(t *testing.T) { propagate(t, seed, purges, false) })
 		})
+	}
+	t.Run("beside a writer", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { propagate(t, 1, purges/5, true) })
+	})
+}
+
+// scribble writes values, each as large as can be pushed, until ctx ends: what all edges have asked for.
+func (w *world) scribble(ctx context.Context) {
+	d := draft(1)
+	d.Bytes = append(d.Bytes, make([]byte, 11<<10)...)
+	keys := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	for i := range w.plan.regions {
+		_, _ = w.edge(i).values.GetMany(ctx, keys, kv.MaxManyBytes)
+	}
+	for n := 0; ctx.Err() == nil; n++ {
+		_, _ = w.edge(0).values.Set(ctx, keys[n%len(keys)], d, kv.Condition{})
 	}
 }
 
@@ -46,9 +63,9 @@ func (a *arrivals) at(percent int) time.Duration {
 // purges is how many are measured.
 const purges = 250
 
-func propagate(t *testing.T, seed uint64) {
+func propagate(t *testing.T, seed uint64, purges int, writer bool) {
 	regions := simnet.Regions()
-	w := newWorld(t, plan{seed: seed, regions: regions, jitter: 4 * time.Millisecond, sync: 3 * time.Millisecond})
+	w := newWorld(t, plan{seed: seed, regions: regions, jitter: 4 * time.Millisecond, sync: 3 * time.Millisecond, values: writer})
 	random := rand.New(rand.NewPCG(seed, 4))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -56,7 +73,11 @@ func propagate(t *testing.T, seed uint64) {
 	h := w.hub()
 	each := make([]arrivals, len(regions))
 	var all arrivals
-	var running sync.WaitGroup
+	var running, writing sync.WaitGroup
+	write, stop := context.WithCancel(ctx)
+	if writer {
+		writing.Go(func() { w.scribble(write) })
+	}
 	for n := range purges {
 		time.Sleep(time.Duration(random.IntN(400)) * time.Millisecond)
 		for range 10 {
@@ -86,6 +107,15 @@ func propagate(t *testing.T, seed uint64) {
 		})
 	}
 	running.Wait()
+	stop()
+	writing.Wait()
+	if writer {
+		last := w.edge(len(regions) - 1).values.Stats()
+		t.Logf("the edge that is farthest away: %+v", last)
+		if last.Taken == 0 {
+			t.Error("nothing was pushed")
+		}
+	}
 	w.close()
 	bound := regions[len(regions)-1].RoundTrip/2 + 20*time.Millisecond
 	t.Logf("%d purges to %d regions: p50 %v, p99 %v, longest %v; bound of p99 %v\n%s",
