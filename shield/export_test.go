@@ -21,3 +21,8 @@ func (p *Purges) Rewrite() error { return p.rewrite() }
 
 // Seen has p look at a response that a tier which knows more purges has sent.
 func (p *Purges) Seen(key keying.Key, epoch uint64) { p.forbids(key, &rfc9111.Response{Epoch: epoch}) }
+
+// MostIdle is how many goroutines may wait for flights to come, and Idle how many do.
+const MostIdle = mostIdle
+
+func (s *Shield) Idle() int { return int(s.crew.idle.Load()) }
