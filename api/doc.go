@@ -65,7 +65,8 @@
 //     then it may be one that has closed its side and reads on.
 //   - A peer that is slow, silent or talks nonsense keeps nobody else waiting: no purge, no
 //     other peer, and no memory beyond what was looked up for it last.
-//   - Rules wait for no values: an edge that is slow to take what was written gets the rules alone.
+//   - Rules wait for no values: an edge that is slow to take what was written gets the rules alone, and
+//     so do those for which there is more than the shield sends in a second.
 //   - A value is stored whole or not at all, under the key that the path says when it is decoded once.
 //     Nothing that a request says of a value is left out because it is not understood.
 //   - Values on their way take no more memory than their room, long batches of the purge log no more than

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -39,6 +40,8 @@ type PeerOptions struct {
 
 	Room int64 // that long batches of the log may take on their way to edges, in bytes; 0: 128 MiB
 
+	PushRate int64 // how many bytes of values that were written all edges are sent in a second; 0: 64 MiB
+
 	// HasParent says that this node asks a shield itself. Then it is none for others.
 	HasParent bool
 
@@ -61,6 +64,7 @@ type PeerDoor struct {
 
 	readings readings
 	pushes   pushCounts
+	pushing  pushRate
 }
 
 // NewPeerDoor returns the door that edges come through. Close ends it.
@@ -74,6 +78,7 @@ func NewPeerDoor(opts PeerOptions) *PeerDoor {
 		DebugAllowed: func(*http.Request) bool { return false }, // the edge decides, and says so
 	})
 	d.opts.Log = d.door.opts.Log
+	d.pushing.rate = cmp.Or(opts.PushRate, usualPushRate)
 	d.regions.begin(opts.Seen, opts.OnSeen)
 	d.streams.begin()
 	d.mux.HandleFunc("POST "+peer.PathFetch, d.fetch)

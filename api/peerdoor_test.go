@@ -54,6 +54,7 @@ type pairOptions struct {
 	wrap               func(net.Listener) net.Listener
 	maxBlind           time.Duration
 	values             kv.Store // of the shield
+	pushRate           int64
 }
 
 func newPair(t *testing.T, o pairOptions, origin http.HandlerFunc) *pair {
@@ -86,7 +87,7 @@ func (p *pair) startShield(o pairOptions, addr string) {
 	p.shield = shield.New(nil, p.log, shield.Options{Now: clock})
 	p.shield.SetTable(p.table)
 	p.peers = api.NewPeerDoor(api.PeerOptions{
-		Tier: p.shield, Explains: p.shield, Table: p.tableNow, Purges: p.log, Now: clock, PurgeWait: o.purgeWait, Values: o.values,
+		Tier: p.shield, Explains: p.shield, Table: p.tableNow, Purges: p.log, Now: clock, PurgeWait: o.purgeWait, Values: o.values, PushRate: o.pushRate,
 		Purge: func(_ context.Context, order shield.PurgeOrder) (shield.PurgeReport, error) {
 			return p.shield.Purge(p.table, order)
 		},

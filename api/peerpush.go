@@ -64,9 +64,11 @@ func (f *follower) appendValues(out []byte, b shield.Batch, keys []string) []byt
 			continue
 		}
 		push := peer.PushOf(p, now)
-		if room -= push.Size(); room >= 0 {
-			pushes.Keys = append(pushes.Keys, push)
+		size := push.Size()
+		if room -= size; room < 0 || !f.door.pushing.take(size) {
+			break
 		}
+		pushes.Keys = append(pushes.Keys, push)
 	}
 	if len(pushes.Keys) == 0 {
 		return out
@@ -74,6 +76,33 @@ func (f *follower) appendValues(out []byte, b shield.Batch, keys []string) []byt
 	payload := pushes.Encode()
 	f.pushing = append(f.pushing, pushedPart{b.Epoch, len(payload)})
 	return peer.AppendFrame(append(out, peer.FramePush), payload)
+}
+
+// usualPushRate is how many bytes of values all edges together are sent in a second. With hundreds of
+// them that are near, a busy writer would else take all of the processor from rules and from misses.
+const usualPushRate = 64 << 20
+
+// pushRate lets so many bytes go in a second, and those of a second at once.
+type pushRate struct {
+	rate int64
+
+	mu   sync.Mutex // guards what follows
+	left int64
+	at   time.Time // when left was so much
+}
+
+// take says whether n bytes may go.
+func (r *pushRate) take(n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	past := min(now.Sub(r.at), time.Second)
+	r.left, r.at = min(r.left+int64(past.Seconds()*float64(r.rate)), r.rate), now
+	if r.left < int64(n) {
+		return false
+	}
+	r.left -= int64(n)
+	return true
 }
 
 // PushStats are counts of values that were written, for each edge that takes them.

@@ -224,3 +224,25 @@ func TestPushesReadLittle(t *testing.T) {
 		}
 	}
 }
+
+// All edges together are sent no more than the shield can well send.
+func TestPushesHaveARate(t *testing.T) {
+	const size, each = 10 << 10, 10
+	store := newFakeStore(time.Now)
+	p := newPair(t, pairOptions{values: store, pushRate: 4 * size}, func(http.ResponseWriter, *http.Request) {})
+	before, last := p.log.Current(), uint64(0)
+	for i := range each {
+		key := strconv.Itoa(i)
+		if _, err := store.Set(t.Context(), key, kv.Draft{Bytes: make([]byte, size)}, kv.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if last, err = p.log.Announce(key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(p.listenFrom(before, "&values=1").until(last)); n == 0 || n > 4 {
+		t.Errorf("%d values are sent, and 4 are too much for a second", n)
+	}
+	eventually(t, "values are sent again", func() bool { return len(p.listenFrom(before, "&values=1").until(last)) > 0 })
+}
