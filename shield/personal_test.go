@@ -292,6 +292,7 @@ func TestAuthorizedValidationDropsNothing(t *testing.T) {
 			return respond(200, "for "+r.Header.Get("Authorization"), "Cache-Control", cacheable, "Etag", `"1"`), nil
 		})
 		s.get("/").want(t, "for ", rfc9111.Miss, rfc9111.StatusOK)
+		synctest.Wait() // or the next one may still find the flight
 		s.get("/", "Authorization", "x", "Cache-Control", "no-cache").want(t, "for x", rfc9111.Miss, rfc9111.StatusPrivate)
 		s.get("/").want(t, "for ", rfc9111.Hit, rfc9111.StatusOK)
 		s.wantOrigin(3)
