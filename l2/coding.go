@@ -2,6 +2,7 @@ package l2
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -39,9 +40,29 @@ var (
 	})
 )
 
-// compressible says whether it is worth trying: a body that has a content coding is dense already.
+// compressible says whether it is worth trying: a body that has a content coding is dense already, and so are
+// pictures, films and archives.
 func compressible(h http.Header) bool {
-	return h.Get("Content-Encoding") == ""
+	if h.Get("Content-Encoding") != "" {
+		return false
+	}
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	kind, _, _ := strings.Cut(media, "/")
+	switch kind {
+	case "image":
+		return media == "image/svg+xml" || media == "image/bmp" || media == "image/x-icon" || media == "image/vnd.microsoft.icon"
+	case "audio", "video":
+		return false
+	}
+	return !dense[media]
+}
+
+// dense are media types whose content is compressed already.
+var dense = map[string]bool{
+	"application/gzip": true, "application/zip": true, "application/zstd": true, "application/x-bzip2": true,
+	"application/x-7z-compressed": true, "application/x-xz": true, "application/vnd.rar": true,
+	"application/java-archive": true, "application/epub+zip": true, "font/woff": true, "font/woff2": true,
 }
 
 // appendChunk appends the form to store to dst: zstd when it saves an eighth or more.

@@ -217,6 +217,38 @@ func TestStoreAndReopen(t *testing.T) {
 	}
 }
 
+// What is dense already is not compressed again, however its bytes look.
+func TestDenseContentIsStoredAsItIs(t *testing.T) {
+	body := bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
+	for _, c := range []struct {
+		field, value string
+		dense        bool
+	}{
+		{"Content-Type", "text/html; charset=utf-8", false},
+		{"Content-Type", "application/json", false},
+		{"Content-Type", "image/svg+xml", false},
+		{"X-None", "", false},
+		{"Content-Type", "Image/PNG", true},
+		{"Content-Type", "video/mp4; codecs=avc1", true},
+		{"Content-Type", "font/woff2", true},
+		{"Content-Type", "application/zip", true},
+		{"Content-Encoding", "br", true},
+	} {
+		dir := t.TempDir()
+		s := open(t, dir, l2.Options{})
+		head := response(int64(len(body)), "a")
+		head.Header.Set(c.field, c.value)
+		put(t, s, key(t, "/"), head, body)
+		wantBody(t, s, key(t, "/"), body)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got := folder(t, dir); (got > int64(len(body))) != c.dense {
+			t.Errorf("%s: %s: the folder has %d bytes, dense is to be %v", c.field, c.value, got, c.dense)
+		}
+	}
+}
+
 func TestReplaceDeleteAndFreshenSurviveReopening(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		t.Run(fmt.Sprint("sync between: ", clean), func(t *testing.T) {
