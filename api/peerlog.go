@@ -160,10 +160,13 @@ func (f *follower) tell(ctx context.Context, at peerPlace) (peerPlace, error) {
 		out = peer.AppendFrame([]byte{peer.FrameBatch}, b.encoded)
 		at = b.place()
 		if keys := f.announced(b.Batch); len(keys) > 0 {
-			if err := f.send(out); err != nil { // rules do not wait for the disk
-				return at, err
+			if len(keys) > fewPushed {
+				if err := f.send(out); err != nil {
+					return at, err
+				}
+				out = nil
 			}
-			out = f.appendValues(nil, b.Batch, keys)
+			out = f.appendValues(out, b.Batch, keys)
 		}
 	}
 	return at, f.send(appendBeat(out, at, stamp))

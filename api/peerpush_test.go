@@ -175,16 +175,19 @@ func (s *slowDisk) Get(ctx context.Context, key string) (*kv.Value, error) {
 	return s.Store.Get(ctx, key)
 }
 
-// Rules wait for no disk that values are read from.
+// Rules do not wait until many values are read.
 func TestRulesGoBeforeValuesAreRead(t *testing.T) {
 	store := &slowDisk{newFakeStore(time.Now), make(chan struct{})}
 	p := newPair(t, pairOptions{values: store}, func(http.ResponseWriter, *http.Request) {})
 	defer close(store.gate)
-	l := p.listen("&values=1")
-	epoch, err := p.log.Announce("a")
-	if err != nil {
-		t.Fatal(err)
+	before, epoch := p.log.Current(), uint64(0)
+	for i := range 20 {
+		var err error
+		if epoch, err = p.log.Announce(strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
 	}
+	l := p.listenFrom(before, "&values=1")
 	_ = l.conn.SetReadDeadline(time.Now().Add(3 * time.Second)) // beats come with the values
 	for {
 		kind, frame := l.frame()

@@ -54,7 +54,7 @@ func (h heap) percentAfter(before heap) int {
 // container with a memory limit the process stays below it: the collector then
 // works harder instead of the process being killed.
 func (s *service) limitMemory() (stop func()) {
-	c := &collector{tell: func(percent int) { debug.SetGCPercent(percent) }}
+	c := &collector{read: readHeap, tell: func(percent int) { debug.SetGCPercent(percent) }}
 	stop = func() { c.stopped.Store(true) }
 	if s.con.env("GOGC") == "" {
 		c.tune()
@@ -73,6 +73,7 @@ func (s *service) limitMemory() (stop func()) {
 
 // collector tells the garbage collector, after each of its cycles, when the next one is due.
 type collector struct {
+	read    func() heap
 	tell    func(percent int)
 	told    int
 	last    heap
@@ -84,7 +85,7 @@ func (c *collector) tune() {
 	if c.stopped.Load() {
 		return
 	}
-	now := readHeap()
+	now := c.read()
 	percent := now.percentAfter(c.last)
 	c.last = now
 	if change := percent - c.told; 8*max(change, -change) > c.told { // to tell it stops everything for a moment
