@@ -97,6 +97,16 @@ func TestWhoWritesIsPushedTo(t *testing.T) {
 	b.wantAsked(t, 1) // it has never read it
 }
 
+// tell reads a key, for a goroutine, and tells what is there.
+func (s *station) tell(t *testing.T, key string, read chan<- string) {
+	v, err := s.Get(t.Context(), key)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	read <- string(v.Bytes)
+}
+
 // Those who wait for a key are answered by a push, and nothing that was on its way replaces it.
 func TestAPushAnswersWhoWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -105,14 +115,7 @@ func TestAPushAnswersWhoWaits(t *testing.T) {
 		e := newStation(p)
 		e.link.gate = make(chan struct{})
 		read := make(chan string, 3)
-		ask := func() {
-			v, err := e.Get(t.Context(), "k")
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			read <- string(v.Bytes)
-		}
+		ask := func() { e.tell(t, "k", read) }
 		go ask()
 		synctest.Wait()
 		go ask()
@@ -174,14 +177,7 @@ func TestAPushAfterAnOvertakenAnswer(t *testing.T) {
 			far := make(chan struct{})
 			e.link.far = far
 			read := make(chan string, 2)
-			ask := func() {
-				v, err := e.Get(t.Context(), "k")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				read <- string(v.Bytes)
-			}
+			ask := func() { e.tell(t, "k", read) }
 			go ask()
 			synctest.Wait()
 			set(t, e, "k", text("1"))

@@ -52,20 +52,11 @@ func TestLateBeatsDoNotHelpABlindEdge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		shields := make(chan net.Conn, 1)
 		shieldEnd, edgeEnd := net.Pipe()
-		shields <- edgeEnd
 		go lagging(t, shieldEnd, log)
 		c, err := peer.NewClient(peer.ClientOptions{
 			URLs: []string{"http://127.0.0.1:1"}, Purges: shield.NewFollower(),
-			Dial: func(context.Context, string, string) (net.Conn, error) {
-				select {
-				case conn := <-shields:
-					return conn, nil
-				default:
-					return nil, errors.New("no way")
-				}
-			},
+			Dial: dialOnce(edgeEnd),
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -169,4 +160,18 @@ func TestWhoCannotWaitAsksNoShield(t *testing.T) {
 			t.Errorf("%+v after %d questions", s, dials.Load())
 		}
 	})
+}
+
+// dialOnce is a way that leads to conn, and after that nowhere.
+func dialOnce(conn net.Conn) func(context.Context, string, string) (net.Conn, error) {
+	shields := make(chan net.Conn, 1)
+	shields <- conn
+	return func(context.Context, string, string) (net.Conn, error) {
+		select {
+		case conn := <-shields:
+			return conn, nil
+		default:
+			return nil, errors.New("no way")
+		}
+	}
 }

@@ -85,20 +85,12 @@ func pushing(t *testing.T, took chan<- kv.Pushed) (conn net.Conn, log *shield.Pu
 		t.Fatal(err)
 	}
 	shieldEnd, edgeEnd := net.Pipe()
-	shields, troubles := make(chan net.Conn, 1), make(chan error, 100)
-	shields <- edgeEnd
+	troubles := make(chan error, 100)
 	c, err := peer.NewClient(peer.ClientOptions{
 		URLs: []string{"http://127.0.0.1:1"}, Purges: shield.NewFollower(),
 		Pushed: func(p kv.Pushed) { took <- p },
 		Report: func(err error) { troubles <- err },
-		Dial: func(context.Context, string, string) (net.Conn, error) {
-			select {
-			case conn := <-shields:
-				return conn, nil
-			default:
-				return nil, errors.New("no way")
-			}
-		},
+		Dial:   dialOnce(edgeEnd),
 	})
 	if err != nil {
 		t.Fatal(err)
