@@ -73,7 +73,8 @@ func (h *head) pack(resp *rfc9111.Response) {
 			h.bare.Tags[i] = strings.Clone(tag)
 		}
 	}
-	h.fields = rfc9111.PackHeader(resp.Header)
+	var room [1 << 10]byte // enough for most
+	h.fields = string(rfc9111.PackHeader(room[:0], resp.Header))
 }
 
 // What heads cost, in bytes, beyond the structs.

@@ -55,11 +55,8 @@ func (r *Response) Encode(dst []byte) []byte {
 	dst = append(dst, flags)
 	dst = binary.AppendUvarint(dst, r.Epoch)
 
-	dst = binary.AppendUvarint(dst, uint64(len(r.Tags)))
-	for _, tag := range r.Tags {
-		dst = appendString(dst, tag)
-	}
-	dst = appendHeader(dst, r.Header, false)
+	dst = appendStrings(dst, r.Tags)
+	dst = appendHeader(dst, r.Header)
 	if r.Parts == nil {
 		return dst
 	}
@@ -72,32 +69,49 @@ func (r *Response) Encode(dst []byte) []byte {
 	return dst
 }
 
-// appendHeader writes how many names and values there are in all, then each name, as packed
-// says, with its values.
-func appendHeader(dst []byte, h http.Header, packed bool) []byte {
-	type field struct {
-		name   string
-		values []string
-	}
+// field is one of a Header.
+type field struct {
+	name   string
+	values []string
+}
+
+// appendHeader writes how many names and values there are in all, then each name with its values,
+// sorted.
+func appendHeader(dst []byte, h http.Header) []byte {
 	var room [24]field // more than most headers have
 	fields, values := room[:0], 0
 	for name, v := range h {
 		fields = append(fields, field{name, v})
 		values += len(v)
 	}
-	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	sortFields(fields)
 	dst = binary.AppendUvarint(dst, uint64(len(h)))
 	dst = binary.AppendUvarint(dst, uint64(values))
-	for _, f := range fields {
-		if packed {
-			dst = appendPackedName(dst, f.name)
-		} else {
-			dst = appendString(dst, f.name)
+	for i := range fields {
+		dst = appendStrings(appendString(dst, fields[i].name), fields[i].values)
+	}
+	return dst
+}
+
+// sortFields sorts by name. Few are sorted in half the time that package slices takes.
+func sortFields(fields []field) {
+	if len(fields) > 24 {
+		slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+		return
+	}
+	for i := 1; i < len(fields); i++ {
+		f, at := fields[i], i
+		for ; at > 0 && f.name < fields[at-1].name; at-- {
+			fields[at] = fields[at-1]
 		}
-		dst = binary.AppendUvarint(dst, uint64(len(f.values)))
-		for _, v := range f.values {
-			dst = appendString(dst, v)
-		}
+		fields[at] = f
+	}
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = appendString(dst, s)
 	}
 	return dst
 }

@@ -29,17 +29,17 @@ func parseDate(value string) (time.Time, bool) {
 	if day < 0 {
 		return time.Time{}, false
 	}
-	form := fixDate
+	form := &fixDate
 	switch {
 	case value[day] == ' ':
-		form = cDate
+		form = &cDate
 	case len(value)-day == len(rfc850Date.shape):
-		form = rfc850Date
+		form = &rfc850Date
 	}
 	if !isDay(value[:day], form.full) || !hasShape(value[day:], form.shape) {
 		return time.Time{}, false
 	}
-	if form == fixDate {
+	if form == &fixDate {
 		return parseFixDate(value[day:])
 	}
 	// A leap second is the second after 59, RFC 9110 5.6.7.
@@ -64,23 +64,36 @@ func parseFixDate(s string) (time.Time, bool) {
 	if second == 60 { // the second after 59, RFC 9110 5.6.7
 		second, leap = 59, time.Second
 	}
-	for month := time.January; month <= time.December; month++ {
-		if strings.EqualFold(s[5:8], month.String()[:3]) {
-			t := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
-			return t.Add(leap), day > 0 && t.Day() == day && hour < 24 && minute < 60 && second < 60
+	month := nameIn(months, s[5:8]) + 1
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	return t.Add(leap), month > 0 && day > 0 && t.Day() == day && hour < 24 && minute < 60 && second < 60
+}
+
+const (
+	days   = "SunMonTueWedThuFriSat"
+	months = "JanFebMarAprMayJunJulAugSepOctNovDec"
+)
+
+// nameIn is which of the names in list, of three letters each, is name in any case; -1 is none.
+func nameIn(list, name string) int {
+	if at := strings.Index(list, name); at >= 0 && at%3 == 0 {
+		return at / 3 // as nearly all write it
+	}
+	for at := 0; at < len(list); at += 3 {
+		if strings.EqualFold(list[at:at+3], name) {
+			return at / 3
 		}
 	}
-	return time.Time{}, false
+	return -1
 }
 
 // isDay says whether name is a day's, of three letters or in full.
 func isDay(name string, full bool) bool {
+	if !full {
+		return len(name) == 3 && nameIn(days, name) >= 0
+	}
 	for day := time.Sunday; day <= time.Saturday; day++ {
-		own := day.String()
-		if !full {
-			own = own[:3]
-		}
-		if strings.EqualFold(name, own) {
+		if strings.EqualFold(name, day.String()) {
 			return true
 		}
 	}
@@ -93,25 +106,21 @@ func hasShape(s, shape string) bool {
 		return false
 	}
 	for i := range len(s) {
-		c, digit := s[i], s[i] >= '0' && s[i] <= '9'
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		c, ok := s[i], false
 		switch shape[i] {
 		case '9':
-			if !digit {
-				return false
-			}
+			ok = c-'0' < 10
 		case 'a':
-			if !letter {
-				return false
-			}
+			ok = c|0x20-'a' < 26
 		case '_':
-			if !digit && c != ' ' {
-				return false
-			}
+			ok = c-'0' < 10 || c == ' '
+		case c:
+			ok = true
 		default:
-			if c != shape[i] && !(letter && c&^0x20 == shape[i]) {
-				return false
-			}
+			ok = shape[i] == c&^0x20 && c-'a' < 26
+		}
+		if !ok {
+			return false
 		}
 	}
 	return true

@@ -72,7 +72,9 @@ func parseDirectives(lines []string) directives {
 // nextDirective cuts the first directive off a line. What does not parse is
 // broken up to the next comma, so that garbage cannot hide a no-store behind it.
 func nextDirective(line string) (name, value string, f form, rest string) {
-	line = strings.TrimLeft(line, " \t,")
+	for line != "" && (line[0] == ',' || isOWS(line[0])) {
+		line = line[1:]
+	}
 	n := tokenLen(line)
 	name, rest = line[:n], line[n:]
 	if end := trimLeftOWS(rest); end == "" || end[0] == ',' {
@@ -90,7 +92,7 @@ func nextDirective(line string) (name, value string, f form, rest string) {
 		return name, value, valued, after
 	}
 	value, rest, _ = strings.Cut(rest, ",")
-	value = strings.TrimRight(value, " \t")
+	value = trimRightOWS(value)
 	if !isToken(value) {
 		return name, "", broken, rest
 	}
@@ -185,18 +187,18 @@ func parseSeconds(s string) (time.Duration, bool) {
 	return time.Duration(n) * time.Second, true
 }
 
-// isTchar says whether c may stand in a token, RFC 9110 5.6.2.
-func isTchar(c byte) bool {
-	switch {
-	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
-		return true
+// tchars says of each byte whether it may stand in a token, RFC 9110 5.6.2.
+var tchars = func() (all [256]bool) {
+	for c := range all {
+		b := byte(c)
+		all[c] = b-'a' < 26 || b-'A' < 26 || b-'0' < 10 || strings.IndexByte("!#$%&'*+-.^_`|~", b) >= 0
 	}
-	return strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
-}
+	return all
+}()
 
 func tokenLen(s string) int {
 	for i := range len(s) {
-		if !isTchar(s[i]) {
+		if !tchars[s[i]] {
 			return i
 		}
 	}
@@ -205,9 +207,23 @@ func tokenLen(s string) int {
 
 func isToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
 
-func trimOWS(s string) string { return strings.Trim(s, " \t") }
+func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 
-func trimLeftOWS(s string) string { return strings.TrimLeft(s, " \t") }
+func trimOWS(s string) string { return trimLeftOWS(trimRightOWS(s)) }
+
+func trimLeftOWS(s string) string {
+	for s != "" && isOWS(s[0]) {
+		s = s[1:]
+	}
+	return s
+}
+
+func trimRightOWS(s string) string {
+	for s != "" && isOWS(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
 
 func afterComma(s string) string {
 	_, rest, _ := strings.Cut(s, ",")

@@ -13,11 +13,7 @@ func EndToEnd(h http.Header) http.Header { return EndToEndWith(h, 0) }
 
 // EndToEndWith is [EndToEnd] with room for more fields.
 func EndToEndWith(h http.Header, more int) http.Header {
-	lines := 0
-	for _, values := range h {
-		lines += len(values)
-	}
-	out, all := make(http.Header, len(h)+more), make([]string, 0, lines)
+	out, all := make(http.Header, len(h)+more), make([]string, 0, len(h)) // few names have several lines
 	for name, values := range h {
 		if !hopByHop(name) {
 			from := len(all)
@@ -25,17 +21,33 @@ func EndToEndWith(h http.Header, more int) http.Header {
 			out[name] = all[from:len(all):len(all)]
 		}
 	}
-	for _, line := range h["Connection"] {
+	removeNamed(out, h["Connection"])
+	return out
+}
+
+// MakeEndToEnd makes h, of which the caller is the only owner, what [EndToEnd] returns.
+func MakeEndToEnd(h http.Header) {
+	named := h["Connection"]
+	for name := range h {
+		if hopByHop(name) {
+			delete(h, name)
+		}
+	}
+	removeNamed(h, named)
+}
+
+// removeNamed removes what the lines of Connection name, as far as they may.
+func removeNamed(h http.Header, lines []string) {
+	for _, line := range lines {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = trimOWS(name); strings.EqualFold(name, "keep-alive") {
 				continue // gone already, and what nearly every client says
 			}
 			if name = http.CanonicalHeaderKey(name); !kept(name) {
-				delete(out, name)
+				delete(h, name)
 			}
 		}
 	}
-	return out
 }
 
 // IsEndToEnd says whether [EndToEnd] would leave all of h.

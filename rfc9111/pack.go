@@ -1,15 +1,23 @@
 package rfc9111
 
 import (
+	"encoding/binary"
 	"net/http"
-	"slices"
 )
 
-// PackHeader returns the fields of h in few bytes, to be held in memory and for [UnpackHeader] of the
-// same process: as in an encoded Response, but of common names only the number.
-func PackHeader(h http.Header) string {
-	var room [1 << 10]byte
-	return string(appendHeader(room[:0], h, true))
+// PackHeader appends the fields of h to dst in few bytes, to be held in memory and for [UnpackHeader] of the
+// same process: as in an encoded Response, but of common names only the number, and in any order.
+func PackHeader(dst []byte, h http.Header) []byte {
+	values := 0
+	for _, v := range h {
+		values += len(v)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(h)))
+	dst = binary.AppendUvarint(dst, uint64(values))
+	for name, v := range h {
+		dst = appendStrings(appendPackedName(dst, name), v)
+	}
+	return dst
 }
 
 // UnpackHeader returns the fields that PackHeader was given. All values are parts of packed.
@@ -18,7 +26,7 @@ func UnpackHeader(packed string) http.Header {
 	return d.header(d.packedName)
 }
 
-// commonNames are in most responses, in order. A name's number follows a length of 0, which no other name has.
+// commonNames are in most responses. A name's number follows a length of 0, which no other name has.
 var commonNames = [...]string{
 	"",
 	"Accept-Ranges",
@@ -61,9 +69,21 @@ var commonNames = [...]string{
 	"X-Xss-Protection",
 }
 
+// commonByLength are the numbers of commonNames by their length.
+var commonByLength = func() (numbers [32][]byte) {
+	for i, name := range commonNames {
+		numbers[len(name)] = append(numbers[len(name)], byte(i))
+	}
+	return numbers
+}()
+
 func appendPackedName(dst []byte, name string) []byte {
-	if i, ok := slices.BinarySearch(commonNames[:], name); ok {
-		return append(dst, 0, byte(i))
+	if len(name) < len(commonByLength) {
+		for _, i := range commonByLength[len(name)] {
+			if commonNames[i] == name {
+				return append(dst, 0, i)
+			}
+		}
 	}
 	return appendString(dst, name)
 }

@@ -323,7 +323,7 @@ func (r *sfReader) boolean() sfValue {
 // to be right.
 func sfTokenLen(s string) int {
 	for i := range len(s) {
-		if !isTchar(s[i]) && s[i] != ':' && s[i] != '/' {
+		if !tchars[s[i]] && s[i] != ':' && s[i] != '/' {
 			return i
 		}
 	}

@@ -50,9 +50,11 @@ func Unconditional(h http.Header) http.Header {
 
 // hasValidator says whether a stored response can be validated.
 func hasValidator(h http.Header) bool {
-	_, tagged := entityTag(h)
+	if _, tagged := entityTag(h); tagged {
+		return true
+	}
 	_, dated := fieldTime(h, "Last-Modified")
-	return tagged || dated
+	return dated
 }
 
 // entityTag is the ETag of a response, if it has exactly one and it is well-formed, RFC 9110 8.8.3.
