@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -38,7 +39,13 @@ func (s *server) stop() {
 // peer knows how a cache is started: what it runs, and the command for it.
 type peer struct {
 	program string
-	command func(ctx context.Context, dir, addr, origin string) (*exec.Cmd, error)
+	command func(ctx context.Context, at site) (*exec.Cmd, error)
+}
+
+// site is where a server runs: its folder, its address, the origin's, and how many processors it has.
+type site struct {
+	dir, addr, origin string
+	cpus              int
 }
 
 var peers = map[string]peer{
@@ -62,7 +69,7 @@ func startAll(ctx context.Context, o options, dir, origin string) (servers []*se
 				continue
 			}
 		}
-		s, err := start(ctx, name, p, filepath.Join(dir, name), origin)
+		s, err := start(ctx, name, p, site{dir: filepath.Join(dir, name), origin: origin}, o.where)
 		if err != nil {
 			return servers, fmt.Errorf("%s: %w", name, err)
 		}
@@ -71,25 +78,25 @@ func startAll(ctx context.Context, o options, dir, origin string) (servers []*se
 	return servers, nil
 }
 
-func start(ctx context.Context, name string, p peer, dir, origin string) (*server, error) {
-	if err := os.Mkdir(dir, 0o755); err != nil {
+func start(ctx context.Context, name string, p peer, at site, where places) (s *server, err error) {
+	if err := os.Mkdir(at.dir, 0o755); err != nil {
 		return nil, err
 	}
-	addr, err := process.FreeAddress(ctx)
-	if err != nil {
+	if at.addr, err = process.FreeAddress(ctx); err != nil {
 		return nil, err
 	}
-	s := &server{name: name, addr: addr}
-	if s.cmd, err = p.command(ctx, dir, addr, origin); err != nil {
+	at.cpus = where.servers.Count()
+	s = &server{name: name, addr: at.addr}
+	if s.cmd, err = p.command(ctx, at); err != nil {
 		return nil, err
 	}
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := s.cmd.Start(); err != nil {
+	if err := where.serving(s.cmd.Start); err != nil {
 		return nil, err
 	}
 	for range 500 {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", s.addr)
 		if err == nil {
 			return s, conn.Close()
 		}
@@ -107,39 +114,39 @@ func tempDir() string {
 	return os.TempDir()
 }
 
-func weir(binary string) func(ctx context.Context, dir, addr, origin string) (*exec.Cmd, error) {
-	return func(ctx context.Context, dir, addr, origin string) (*exec.Cmd, error) {
+func weir(binary string) func(ctx context.Context, at site) (*exec.Cmd, error) {
+	return func(ctx context.Context, at site) (*exec.Cmd, error) {
 		if binary == "" {
 			var err error
-			if binary, err = process.Build(ctx, dir); err != nil {
+			if binary, err = process.Build(ctx, at.dir); err != nil {
 				return nil, err
 			}
 		}
 		admin, err := process.FreeAddress(ctx)
-		return exec.CommandContext(ctx, binary, "serve", "--origin", "http://"+origin, "--listen", addr, "--admin", admin,
-			"--data", filepath.Join(dir, "data"), "--log-level", "warn"), err
+		return exec.CommandContext(ctx, binary, "serve", "--origin", "http://"+at.origin, "--listen", at.addr, "--admin", admin,
+			"--data", filepath.Join(at.dir, "data"), "--log-level", "warn"), err
 	}
 }
 
-// config writes a configuration in which ADDR, PORT, ORIGIN and DIR stand for what they say.
-func config(dir, addr, origin, text string) (file string, err error) {
-	_, port, err := net.SplitHostPort(addr)
+// config writes a configuration in which ADDR, PORT, ORIGIN, DIR and CPUS stand for what they say.
+func (at site) config(text string) (file string, err error) {
+	_, port, err := net.SplitHostPort(at.addr)
 	if err != nil {
 		return "", err
 	}
-	file = filepath.Join(dir, "config")
-	text = strings.NewReplacer("ADDR", addr, "PORT", port, "ORIGIN", origin, "DIR", dir).Replace(text)
+	file = filepath.Join(at.dir, "config")
+	text = strings.NewReplacer("ADDR", at.addr, "PORT", port, "ORIGIN", at.origin, "DIR", at.dir, "CPUS", strconv.Itoa(at.cpus)).Replace(text)
 	return file, os.WriteFile(file, []byte(text), 0o644) //nolint:gosec // varnishd reads it as another user
 }
 
-func nginx(ctx context.Context, dir, addr, origin string) (*exec.Cmd, error) {
+func nginx(ctx context.Context, at site) (*exec.Cmd, error) {
 	user := ""
 	if os.Getuid() == 0 {
 		user = "user root;\n"
 	}
-	file, err := config(dir, addr, origin, user+`
+	file, err := at.config(user + `
 daemon off;
-worker_processes auto;
+worker_processes CPUS;
 worker_rlimit_nofile 16384;
 pid DIR/pid;
 error_log DIR/error.log crit;
@@ -170,11 +177,11 @@ http {
   }
 }
 `)
-	return exec.CommandContext(ctx, "nginx", "-c", file, "-e", filepath.Join(dir, "start.log")), err
+	return exec.CommandContext(ctx, "nginx", "-c", file, "-e", filepath.Join(at.dir, "start.log")), err
 }
 
-func haproxy(ctx context.Context, dir, addr, origin string) (*exec.Cmd, error) {
-	file, err := config(dir, addr, origin, `
+func haproxy(ctx context.Context, at site) (*exec.Cmd, error) {
+	file, err := at.config(`
 global
   maxconn 4096
   tune.bufsize 32768
@@ -199,15 +206,15 @@ backend origin
 	return exec.CommandContext(ctx, "haproxy", "-db", "-f", file), err
 }
 
-func varnish(ctx context.Context, dir, addr, origin string) (*exec.Cmd, error) {
-	host, port, err := net.SplitHostPort(origin)
+func varnish(ctx context.Context, at site) (*exec.Cmd, error) {
+	host, port, err := net.SplitHostPort(at.origin)
 	if err != nil {
 		return nil, err
 	}
 	// Varnish passes requests with cookies unless it is told otherwise.
-	file, err := config(dir, addr, origin, `vcl 4.1;
-backend origin { .host = "`+host+`"; .port = "`+port+`"; }
+	file, err := at.config(`vcl 4.1;
+backend origin { .host = "` + host + `"; .port = "` + port + `"; }
 sub vcl_recv { unset req.http.Cookie; }
 `)
-	return exec.CommandContext(ctx, "varnishd", "-F", "-a", addr, "-f", file, "-n", filepath.Join(dir, "work"), "-s", "malloc,512m"), err
+	return exec.CommandContext(ctx, "varnishd", "-F", "-a", at.addr, "-f", file, "-n", filepath.Join(at.dir, "work"), "-s", "malloc,512m"), err
 }
