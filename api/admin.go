@@ -44,7 +44,10 @@ type AdminOptions struct {
 	Policy  func() PolicyState // in force
 	Metrics http.Handler       // /metrics; nil: no such route
 	Journal *Journal           // of the node's doors, for /v1/logs; nil: no such route
-	Log     *zap.Logger        // of failures; nil: none
+
+	Profiling bool // whether /debug/pprof is served
+
+	Log *zap.Logger // of failures; nil: none
 }
 
 // PolicyState is a policy and where it came from.
@@ -126,6 +129,9 @@ func (a *Admin) routes() []route {
 	}
 	if a.opts.Journal != nil {
 		routes = append(routes, route{method: "GET", path: "/v1/logs", handle: a.logs})
+	}
+	if a.opts.Profiling {
+		routes = append(routes, route{method: "GET", path: "/debug/pprof/:name", handle: a.profile})
 	}
 	return append(append(routes, a.opts.Values.routes()...), a.opts.Changes.routes()...)
 }

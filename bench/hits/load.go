@@ -56,9 +56,10 @@ end
 var plainScript = script[:strings.Index(script, "request = ")] + script[strings.Index(script, "done = "):]
 
 type loader struct {
-	dir     string
-	each    time.Duration
-	threads int
+	dir      string
+	each     time.Duration
+	threads  int
+	profiler *profiler // nil mostly
 }
 
 type measured struct {
@@ -75,7 +76,16 @@ const (
 // quietest loads a server until the host left the processors alone, and returns the run that lost least.
 func (l loader) quietest(ctx context.Context, s *server, sc scene) (best sample, err error) {
 	for i := range 1 + repeats {
-		one, err := l.run(ctx, s, sc)
+		var one sample
+		run := func() (err error) {
+			one, err = l.run(ctx, s, sc)
+			return err
+		}
+		if l.profiler != nil && s.admin != "" {
+			err = l.profiler.during(ctx, s.admin, l.each, run)
+		} else {
+			err = run()
+		}
 		if err != nil {
 			return sample{}, err
 		}

@@ -180,6 +180,7 @@ func (s *service) startAdmin(listener net.Listener) *http.Server {
 	handler := api.NewAdmin(api.AdminOptions{
 		Token: s.AdminToken, Log: s.log, Ready: s.ready, Stats: s.stats, Purge: s.purge, Explain: s.explain,
 		Policy: func() api.PolicyState { return *s.policy.Load() }, Metrics: s.metrics(), Journal: s.journal, Values: s.values, Changes: s.changes,
+		Profiling: s.Profiling,
 	})
 	server := api.NewAdminServer(handler, s.log)
 	s.start("the admin listener", server, listener)

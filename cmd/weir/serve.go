@@ -40,6 +40,8 @@ type serveCommand struct {
 	LogLevel  logLevel  `group:"operation" default:"info" help:"Lowest level that is logged: debug, info, warn or error."`
 	LogFormat logFormat `group:"operation" default:"console" help:"console for people, json for machines."`
 
+	Profiling bool `group:"operation" help:"Serve /debug/pprof/profile, heap, goroutine and others on the admin listener, for go tool pprof."`
+
 	Dev   bool `group:"development" help:"Development mode: nothing is cached, every answer says disabled."`
 	Cache bool `group:"development" help:"With --dev, cache after all, and clear the cache when the policy changes."`
 }
