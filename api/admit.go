@@ -33,8 +33,10 @@ var refuseLoop = refusal(508, "loop", "The request has been here too often.", "A
 // returns nil and no error for OPTIONS *, which is not the origin's.
 func (x *exchange) admit() (*policy.Request, error) {
 	r := x.r
-	if bad := checkHead(r); bad != nil {
-		return nil, bad
+	if !x.plain {
+		if bad := checkHead(r); bad != nil {
+			return nil, bad
+		}
 	}
 	scheme := "http"
 	if r.TLS != nil {
@@ -48,8 +50,11 @@ func (x *exchange) admit() (*policy.Request, error) {
 	if r.Method == http.MethodOptions && r.RequestURI == "*" {
 		return nil, nil
 	}
-	t, bad := parseTarget(r.RequestURI)
-	if bad != nil {
+	var t target
+	var bad *fault
+	if x.plain {
+		t = originForm(r.RequestURI)
+	} else if t, bad = parseTarget(r.RequestURI); bad != nil {
 		return nil, bad
 	}
 	if t.authority != "" {
@@ -59,15 +64,20 @@ func (x *exchange) admit() (*policy.Request, error) {
 			return nil, refuseAuthority
 		}
 	}
-	req := &policy.Request{
+	req := &x.req
+	*req = policy.Request{
 		Method: r.Method, Scheme: scheme, Host: host, Target: t.form,
 		Client: x.record.Client, At: x.record.Began,
 	}
-	if req.MinEpoch, bad = minEpoch(r.Header); bad != nil {
-		return nil, bad
+	if !x.plain {
+		if req.MinEpoch, bad = minEpoch(r.Header); bad != nil {
+			return nil, bad
+		}
+		x.upgrade = upgradeOf(r)
 	}
-	x.upgrade = upgradeOf(r)
-	req.Received = received(r.Header)
+	if req.Received = r.Header; !x.usual {
+		req.Received = received(r.Header)
+	}
 	return req, x.place(req, t)
 }
 
@@ -257,6 +267,12 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 // to end, less what the route removes. A field that is in the key goes on even if
 // Connection names it: the key says that it was there.
 func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Header {
+	if x.usual && len(req.Plan.RemoveRequestHeaders) == 0 && x.search == nil {
+		if req.Bypass == "" && req.Plan.Key.Recoded {
+			header["Accept-Encoding"] = recoded // it is ours alone, and the key is made
+		}
+		return header
+	}
 	if x.upgrade == "" && goesOn(req.Plan, header) {
 		return header // nobody edits it
 	}

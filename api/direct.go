@@ -3,36 +3,80 @@ package api
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
-	"sync"
 	"time"
 )
 
-// serveDirectly has the door answer the plain request whose head is buf. more says that bytes of the
+// caller is what the requests have in common that the door answers on one connection.
+type caller struct {
+	request *http.Request      // without what a head says; nil: not made yet
+	leave   context.CancelFunc // ends its context
+	address string             // of the client, without port
+}
+
+// newCaller makes what net/http would make of every plain request.
+func (c *guardConn) newCaller() caller {
+	ctx, leave := context.WithCancel(context.Background())
+	address := c.RemoteAddr().String()
+	r := (&http.Request{
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, RemoteAddr: address,
+	}).WithContext(ctx)
+	if inner, ok := c.Conn.(*tls.Conn); ok {
+		state := inner.ConnectionState()
+		r.TLS = &state
+	}
+	return caller{request: r, leave: leave, address: withoutPort(address)}
+}
+
+// visit is all that one request needs which the door answers directly.
+type visit struct {
+	exchange
+	request http.Request
+}
+
+// serveDirectly has the door answer the plain request whose head is buf and came now. more says that bytes of the
 // next request are there already.
-func (c *guardConn) serveDirectly(h *head, buf []byte, more bool) error {
+func (c *guardConn) serveDirectly(h *head, buf []byte, now time.Time, more bool) error {
 	w := replies.Get().(*reply)
 	defer w.free()
-	ctx, cancel := context.WithCancel(context.Background())
-	w.conn, w.cancel, w.silent = c, cancel, len(h.method) == len(http.MethodHead)
-	r := c.request(h, buf)
-	if err := c.runDoor(w, r.WithContext(ctx), more); err != nil {
+	w.conn, w.silent = c, len(h.method) == len(http.MethodHead)
+	x := c.visit(h, string(buf))
+	defer c.part(x)
+	x.w, x.rc, x.record.Began = w, *http.NewResponseController(w), now
+	if err := c.runDoor(x, more); err != nil {
 		_ = c.close() // what is missing of the answer must be seen to be missing
 		return err
 	}
 	return w.finish()
 }
 
+// visit returns the exchange of a plain head. Its request is what net/http would make of it, except for
+// URL, which the door does not look at.
+func (c *guardConn) visit(h *head, said string) *exchange {
+	if c.caller.request == nil {
+		c.caller = c.newCaller()
+	}
+	v := &visit{request: *c.caller.request}
+	x, r := &v.exchange, &v.request
+	x.door, x.r, x.plain, x.record.Client = c.opts.Hits.door, r, true, c.caller.address
+	r.Method = http.MethodGet
+	if len(h.method) == len(http.MethodHead) {
+		r.Method = http.MethodHead
+	}
+	target := len(h.method) + len(" ")
+	r.RequestURI = said[target : target+len(h.target)]
+	r.Host, r.Header, x.usual = fieldsOf(said, h.fields)
+	return x
+}
+
 // runDoor returns an error if the answer must not be taken for a whole one.
-func (c *guardConn) runDoor(w *reply, r *http.Request, more bool) (err error) {
-	defer w.cancel()
+func (c *guardConn) runDoor(x *exchange, more bool) (err error) {
 	if !more { // or a client that left could not be told from one that sends on
-		c.absence.begin(c, w.cancel)
-		defer c.absence.end(c)
+		waits := &c.opts.Hits.waits
+		waits.begin(c)
+		defer waits.end(c)
 	}
 	defer func() {
 		switch p := recover(); p {
@@ -43,42 +87,35 @@ func (c *guardConn) runDoor(w *reply, r *http.Request, more bool) (err error) {
 			panic(p)
 		}
 	}()
-	c.opts.Hits.door.ServeHTTP(w, r)
+	x.door.serve(x)
 	return nil
 }
 
-// request is what net/http would make of a plain head, except for URL, which the door does not look at.
-func (c *guardConn) request(h *head, buf []byte) http.Request {
-	if c.remote == "" {
-		c.remote = c.RemoteAddr().String()
+// part ends the context of a request, unless its answer was there at once: then nobody has to do with
+// it any more, and the next request may have the same.
+func (c *guardConn) part(x *exchange) {
+	if !x.brief || c.caller.request.Context().Err() != nil {
+		c.caller.leave()
+		c.caller = caller{}
 	}
-	r := http.Request{
-		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		RequestURI: string(h.target), Body: http.NoBody, RemoteAddr: c.remote,
-	}
-	if len(h.method) == len(http.MethodHead) {
-		r.Method = http.MethodHead
-	}
-	r.Host, r.Header = fieldsOf(string(buf), h.fields)
-	if inner, ok := c.Conn.(*tls.Conn); ok {
-		state := inner.ConnectionState()
-		r.TLS = &state
-	}
-	return r
 }
 
-// fieldsOf returns what a head of n field lines says that has passed, as net/http would.
-func fieldsOf(head string, n int) (host string, h http.Header) {
+// fieldsOf returns what a head of n field lines says that has passed, as net/http would, and whether
+// all of it is usual.
+func fieldsOf(head string, n int) (host string, h http.Header, allUsual bool) {
 	h, values := make(http.Header, n-1), make([]string, 0, n-1) // Host is not among them
-	_, rest, _ := strings.Cut(head, "\r\n")
+	allUsual = true
+	rest := head[strings.IndexByte(head, '\n')+1:]
 	for range n {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		name, value, _ := strings.Cut(line, ":")
-		name, value = http.CanonicalHeaderKey(name), strings.Trim(value, " \t")
-		if name == "Host" {
-			host = value
-			continue
+		end, colon := strings.IndexByte(rest, '\n'), strings.IndexByte(rest, ':')
+		name, value := rest[:colon], strings.Trim(rest[colon+1:end-1], " \t")
+		rest = rest[end+1:]
+		if !usual(name) {
+			if name = http.CanonicalHeaderKey(name); name == "Host" {
+				host = value
+				continue
+			}
+			allUsual = allUsual && usual(name)
 		}
 		if others, ok := h[name]; ok {
 			h[name] = append(others, value)
@@ -87,60 +124,20 @@ func fieldsOf(head string, n int) (host string, h http.Header) {
 		values = append(values, value)
 		h[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	return host, h
+	return host, h, allUsual
 }
 
-// absence notices a client that leaves before it has its answer. To look for that costs more than most
-// answers take, so it begins only when one takes long.
-type absence struct {
-	cancel   context.CancelFunc // of the request
-	timer    *time.Timer
-	watching sync.WaitGroup
-
-	mu   sync.Mutex // guards over, and the read deadline against it
-	over bool       // nobody is to be watched any more
-}
-
-// unwatched is how long an answer takes before anybody looks whether its client is still there.
-const unwatched = 20 * time.Millisecond
-
-func (a *absence) begin(c *guardConn, cancel context.CancelFunc) {
-	a.cancel, a.over = cancel, false
-	a.watching.Add(1)
-	if a.timer == nil {
-		a.timer = time.AfterFunc(unwatched, func() { a.watch(c) })
-	} else {
-		a.timer.Reset(unwatched)
+// usual says whether name is the canonical one of a field that goes on to the tiers from every client
+// that sends it, if its route says nothing else.
+func usual(name string) bool {
+	switch name {
+	case "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Cookie", "Dnt", "From",
+		"If-Modified-Since", "If-None-Match", "Origin", "Priority", "Purpose", "Referer",
+		"Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+		"Sec-Fetch-User", "Sec-Gpc", "Sec-Purpose", "Traceparent", "Tracestate", "Upgrade-Insecure-Requests",
+		"User-Agent", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "X-Request-Id",
+		"X-Requested-With":
+		return true
 	}
-}
-
-func (a *absence) watch(c *guardConn) {
-	defer a.watching.Done()
-	a.mu.Lock()
-	over := a.over
-	if !over {
-		_ = c.SetReadDeadline(time.Time{}) // the one in force was for the head
-	}
-	a.mu.Unlock()
-	if over {
-		return
-	}
-	if err := c.watch(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-		a.cancel()
-	}
-}
-
-// end waits for the one who watches.
-func (a *absence) end(c *guardConn) {
-	if a.timer.Stop() {
-		a.watching.Done()
-		return
-	}
-	a.mu.Lock()
-	a.over = true
-	_ = c.SetReadDeadline(time.Unix(1, 0)) // ends the watch
-	a.mu.Unlock()
-	a.watching.Wait()
-	_ = c.SetReadDeadline(time.Time{})
-	c.hits.idle = time.Time{}
+	return false
 }

@@ -1,11 +1,12 @@
 package api
 
 import (
-	"bytes"
-	"context"
 	"io"
 	"net/http"
+	"net/textproto"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -16,11 +17,11 @@ import (
 // a short answer leaves in one write.
 type reply struct {
 	conn   *guardConn
-	cancel context.CancelFunc // of the request
-	silent bool               // it is a HEAD
+	silent bool // the request is a HEAD
 
 	header http.Header
-	out    bytes.Buffer // what is not sent yet
+	sorted []replyField // while a head is written
+	out    []byte       // what is not sent yet
 	err    error        // of the first write that failed
 
 	wrote  bool  // the head is in out, or was
@@ -29,19 +30,27 @@ type reply struct {
 	closes bool  // the connection ends with it
 }
 
+// replyField is all lines of one name.
+type replyField struct {
+	name   string
+	values []string
+}
+
 var replies = sync.Pool{New: func() any { return &reply{header: make(http.Header, 24)} }}
 
-// maxKeptReply is how large the buffer of a reply may be that waits for its next use.
-const maxKeptReply = 2 * maxJoined
+// maxKeptReply is how large the buffer of a reply may be that waits for its next use, and
+// maxKeptFields how many fields there may be room for.
+const (
+	maxKeptReply  = 2 * maxJoined
+	maxKeptFields = 128
+)
 
 func (w *reply) free() {
-	clear(w.header)
-	out := w.out
-	out.Reset()
-	if out.Cap() > maxKeptReply {
-		out = bytes.Buffer{}
+	if cap(w.out) > maxKeptReply || cap(w.sorted) > maxKeptFields {
+		return
 	}
-	*w = reply{header: w.header, out: out}
+	clear(w.header)
+	*w = reply{header: w.header, sorted: w.sorted, out: w.out[:0]}
 	replies.Put(w)
 }
 
@@ -55,8 +64,8 @@ func (w *reply) WriteHeader(status int) {
 	}
 	w.line(status)
 	if status < http.StatusOK {
-		_ = w.header.WriteSubset(&w.out, framing) // a Buffer takes everything
-		w.out.WriteString("\r\n")
+		w.fields(true)
+		w.out = append(w.out, "\r\n"...)
 		_ = w.FlushError() // the next write fails as well
 		return
 	}
@@ -78,39 +87,85 @@ func (w *reply) WriteHeader(status int) {
 			w.left = -1
 		}
 	}
-	w.closes = ending || h.Get("Connection") == "close"
+	connection := h["Connection"]
+	w.closes = ending || len(connection) > 0 && connection[0] == "close"
 	if ending {
 		delete(h, "Connection")
 	}
-	_ = h.Write(&w.out) // a Buffer takes everything
+	w.fields(false)
 	if _, ok := h["Date"]; !ok {
-		w.out.WriteString("Date: ")
-		w.out.WriteString(time.Now().UTC().Format(http.TimeFormat))
-		w.out.WriteString("\r\n")
+		w.out = append(w.out, "Date: "...)
+		w.out = time.Now().UTC().AppendFormat(w.out, http.TimeFormat)
+		w.out = append(w.out, "\r\n"...)
 	}
 	if ending {
-		w.out.WriteString("Connection: close\r\n")
+		w.out = append(w.out, "Connection: close\r\n"...)
 	}
 	if w.bodied && w.left < 0 {
-		w.out.WriteString("Transfer-Encoding: chunked\r\n")
+		w.out = append(w.out, "Transfer-Encoding: chunked\r\n"...)
 	}
-	w.out.WriteString("\r\n")
+	w.out = append(w.out, "\r\n"...)
 }
 
-// framing are fields that no interim response has, RFC 9110 8.6, 9112 6.1.
-var framing = map[string]bool{"Content-Length": true, "Transfer-Encoding": true}
-
 func (w *reply) line(status int) {
-	w.out.WriteString("HTTP/1.1 ")
-	w.out.Write(strconv.AppendInt(w.out.AvailableBuffer(), int64(status), 10))
-	w.out.WriteByte(' ')
+	w.out = append(w.out, "HTTP/1.1 "...)
+	w.out = append(strconv.AppendInt(w.out, int64(status), 10), ' ')
 	if text := http.StatusText(status); text != "" {
-		w.out.WriteString(text)
+		w.out = append(w.out, text...)
 	} else {
-		w.out.WriteString("status code ")
-		w.out.Write(strconv.AppendInt(w.out.AvailableBuffer(), int64(status), 10))
+		w.out = append(w.out, "status code "...)
+		w.out = strconv.AppendInt(w.out, int64(status), 10)
 	}
-	w.out.WriteString("\r\n")
+	w.out = append(w.out, "\r\n"...)
+}
+
+// maxInserted is up to how many fields are sorted by insertion, which is the quickest for the few
+// that nearly all heads have.
+const maxInserted = 32
+
+// fields writes the field lines like http.Header.Write: by name, without what is no name, and each
+// on one line whatever is in its value. An interim response has no framing, RFC 9110 8.6, 9112 6.1.
+func (w *reply) fields(interim bool) {
+	sorted := w.sorted[:0]
+	for name, values := range w.header {
+		if !isToken(name) || interim && (name == "Content-Length" || name == "Transfer-Encoding") {
+			continue
+		}
+		at := len(sorted)
+		sorted = append(sorted, replyField{name, values})
+		if len(w.header) > maxInserted {
+			continue
+		}
+		for ; at > 0 && name < sorted[at-1].name; at-- {
+			sorted[at], sorted[at-1] = sorted[at-1], sorted[at]
+		}
+	}
+	if len(w.header) > maxInserted {
+		slices.SortFunc(sorted, func(a, b replyField) int { return strings.Compare(a.name, b.name) })
+	}
+	for i := range sorted {
+		for _, value := range sorted[i].values {
+			w.out = append(append(w.out, sorted[i].name...), ": "...)
+			w.out = append(appendValue(w.out, value), "\r\n"...)
+		}
+	}
+	clear(sorted)
+	w.sorted = sorted
+}
+
+// appendValue appends a field value without the space around it, and with a space for what would
+// end its line.
+func appendValue(b []byte, value string) []byte {
+	from := len(b)
+	b = append(b, textproto.TrimString(value)...)
+	if strings.IndexByte(value, '\n') >= 0 || strings.IndexByte(value, '\r') >= 0 {
+		for i, c := range b[from:] {
+			if c == '\n' || c == '\r' {
+				b[from+i] = ' '
+			}
+		}
+	}
+	return b
 }
 
 // Write adds p to the body.
@@ -126,10 +181,9 @@ func (w *reply) Write(p []byte) (int, error) {
 	case len(p) == 0: // as a chunk it would be the last
 		return 0, nil
 	case w.left < 0:
-		w.out.Write(strconv.AppendInt(w.out.AvailableBuffer(), int64(len(p)), 16))
-		w.out.WriteString("\r\n")
+		w.out = append(strconv.AppendInt(w.out, int64(len(p)), 16), "\r\n"...)
 		n, err := w.add(p)
-		w.out.WriteString("\r\n")
+		w.out = append(w.out, "\r\n"...)
 		return n, err
 	case int64(len(p)) > w.left:
 		return 0, http.ErrContentLength
@@ -141,8 +195,9 @@ func (w *reply) Write(p []byte) (int, error) {
 
 // add buffers p if it is short, and sends it otherwise.
 func (w *reply) add(p []byte) (int, error) {
-	if w.out.Len()+len(p) <= maxJoined {
-		return w.out.Write(p)
+	if len(w.out)+len(p) <= maxJoined {
+		w.out = append(w.out, p...)
+		return len(p), nil
 	}
 	if err := w.FlushError(); err != nil {
 		return 0, err
@@ -152,27 +207,25 @@ func (w *reply) add(p []byte) (int, error) {
 
 // FlushError sends what there is: http.ResponseController.
 func (w *reply) FlushError() error {
-	if w.out.Len() > 0 && w.err == nil {
-		_, _ = w.send(w.out.Bytes())
+	if len(w.out) > 0 && w.err == nil {
+		_, _ = w.send(w.out)
 	}
-	w.out.Reset()
+	w.out = w.out[:0]
 	return w.err
 }
 
+// send gives the client its time for p, as the door does for other writers.
 func (w *reply) send(p []byte) (int, error) {
-	n, err := w.conn.Conn.Write(p)
+	err := w.conn.extendWrite(time.Now(), w.conn.opts.Hits.door.opts.WriteTimeout)
+	n := 0
+	if err == nil {
+		n, err = w.conn.Conn.Write(p)
+	}
 	if err != nil {
 		w.err = err
-		w.cancel() // whoever does not take the answer has left
+		w.conn.caller.leave() // whoever does not take the answer has left
 	}
 	return n, err
-}
-
-// SetWriteDeadline is for the next writes: http.ResponseController. A deadline costs a timer, so one is
-// kept from answer to answer while most of it is left.
-func (w *reply) SetWriteDeadline(t time.Time) error {
-	allowed := w.conn.opts.Hits.door.opts.WriteTimeout
-	return w.conn.extendWrite(t.Add(-allowed), allowed)
 }
 
 // finish ends the answer. It returns an error if the connection has to end, too.
@@ -181,7 +234,7 @@ func (w *reply) finish() error {
 		w.WriteHeader(http.StatusOK)
 	}
 	if w.bodied && w.left < 0 {
-		w.out.WriteString("0\r\n\r\n")
+		w.out = append(w.out, "0\r\n\r\n"...)
 	}
 	err := w.FlushError()
 	if err != nil || w.closes || w.bodied && w.left > 0 {

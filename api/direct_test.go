@@ -16,6 +16,7 @@ import (
 	"weir/api"
 	"weir/policy"
 	"weir/rfc9111"
+	"weir/shield"
 )
 
 // directly serves one connection as a node does, in a bubble. What s answers never goes through net/http.
@@ -110,6 +111,60 @@ func TestAClientThatLeavesIsNoticed(t *testing.T) {
 			t.Errorf("after three seconds: %v", left)
 		}
 	})
+}
+
+// Whoever has to do with a request is told when it is over, unless its answer came whole. No other
+// request is told.
+func TestRequestsOfOneConnectionEndByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var of []context.Context
+		l := serveDirectly(t, &tier{fetch: func(ctx context.Context, req *policy.Request) (*rfc9111.Answer, error) {
+			of = append(of, ctx)
+			if err := ctx.Err(); err != nil {
+				t.Errorf("%s begins with %v", req.Target, err)
+			}
+			switch req.Target {
+			case "/live":
+				return streamed(&inPieces{pieces: []string{"a"}, end: whole}, -1), nil
+			case "/error":
+				return nil, shield.ErrOriginTimeout
+			case "/slow":
+				time.Sleep(time.Second)
+			}
+			return stored("body"), nil
+		}})
+		targets := []string{"/", "/live", "/slow", "/error", "/", "/error", "/live", "/"}
+		for _, target := range targets {
+			send(t, l.client, get(target))
+			l.answer(t)
+		}
+		synctest.Wait()
+		for i, ctx := range of {
+			if over := targets[i] == "/live" || targets[i] == "/error"; over && ctx.Err() == nil {
+				t.Errorf("%d, %s: its context lives", i, targets[i])
+			}
+		}
+		if last := of[len(of)-1]; last.Err() != nil {
+			t.Error(last.Err())
+		}
+	})
+}
+
+// Nobody takes the answer, which is there before it is noticed.
+func TestAnAnswerForAClientThatHasLeft(t *testing.T) {
+	for _, wait := range []time.Duration{0, 5 * time.Millisecond, 39 * time.Millisecond, 41 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			var left error
+			l := serveDirectly(t, lasting(wait, &left))
+			send(t, l.client, get("/"))
+			_ = l.client.Close()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if left != nil {
+				t.Errorf("%v: %v", wait, left)
+			}
+		})
+	}
 }
 
 // An answer that takes longer than a head may is none the worse, and the connection has its

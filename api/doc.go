@@ -21,7 +21,8 @@
 // Other plain requests come to the door from there as well, past net/http, which takes a
 // tenth of what a miss costs otherwise, and more on a quiet machine:
 //
-//	direct.go        the request, and whether its client is still there
+//	direct.go        the request
+//	direct_wait.go   whether its client is still there
 //	direct_reply.go  the answer, as net/http would write it
 //
 // Measured with bench/hits beside the same requests through net/http and the door, a hit

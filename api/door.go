@@ -111,7 +111,10 @@ func (d *Door) Close() { d.upgrades.closeAll() }
 
 // ServeHTTP answers one request.
 func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{door: d, w: w, r: r, rc: http.NewResponseController(w), record: Record{Began: d.opts.Now()}}
+	d.serve(&exchange{door: d, w: w, r: r, rc: *http.NewResponseController(w), record: Record{Began: d.opts.Now()}})
+}
+
+func (d *Door) serve(x *exchange) {
 	d.counters.active.Add(1)
 	defer x.end()
 	x.begin()
@@ -130,7 +133,7 @@ type exchange struct {
 	door    *Door
 	w       http.ResponseWriter
 	r       *http.Request
-	rc      *http.ResponseController
+	rc      http.ResponseController
 	plan    *policy.Plan // nil until a route is known
 	body    *requestBody // nil without a body
 	sticky  *http.Cookie // to set on the response, nil mostly
@@ -138,20 +141,29 @@ type exchange struct {
 	search  *search      // nil unless the route obeys No-Vary-Search
 	peer    *peer.Ask    // of an edge that asks for a client; nil at the door for clients
 	probe   *probe       // in a rehearsal; nil mostly
+	plain   bool         // the guard has seen that nothing in the head is for the door, and w is a reply
+	usual   bool         // nor for anybody but the tiers: all fields are usual ones
 	debug   bool         // the client may know more, and wants to
 	detail  string       // of the decision, where the tiers say nothing
 
+	brief    bool      // the answer came whole
 	wrote    bool      // the response head has been handed to net/http
 	extended time.Time // when the write deadline was last set
 	record   Record
+	req      policy.Request // for the tiers, once it is admitted
 }
 
 // begin puts the bounds on the connection that hold until something renews them.
 func (x *exchange) begin() {
+	if x.plain {
+		x.record.begin(x.r)
+		return
+	}
 	x.extendWrite()
+	x.record.Client = clientAddress(x.r)
 	x.debug = x.r.Header.Get("X-Cache-Debug") == "1" && x.door.opts.DebugAllowed(x.r)
 	if x.r.ContentLength != 0 {
-		x.body = newRequestBody(x.r, x.rc, x.door.opts.ReadTimeout)
+		x.body = newRequestBody(x.r, &x.rc, x.door.opts.ReadTimeout)
 	}
 	x.record.begin(x.r)
 }
@@ -325,8 +337,11 @@ func (x *exchange) writeHead(status int) {
 
 // extendWrite gives the client its time for the next write. Deadlines cost a
 // timer, so one is kept while most of it is left. The last one stays in force
-// while net/http flushes what it buffered.
+// while net/http flushes what it buffered. A reply does it by itself.
 func (x *exchange) extendWrite() {
+	if x.plain {
+		return
+	}
 	now := time.Now()
 	if now.Sub(x.extended) < x.door.opts.WriteTimeout/8 {
 		return

@@ -50,7 +50,7 @@ type guardConn struct {
 	young  *young       // of the listener
 	hits   hitConn
 
-	remote  string  // address of the client, once it was needed
+	caller  caller  // of the door
 	absence absence // of the client that is being answered
 }
 

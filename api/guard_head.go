@@ -385,13 +385,13 @@ func byteSet(chars string) (set [256]bool) {
 	return set
 }
 
-func isToken(b []byte) bool {
-	for _, c := range b {
-		if !tokenByte[c] {
+func isToken[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if !tokenByte[s[i]] {
 			return false
 		}
 	}
-	return len(b) > 0
+	return len(s) > 0
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }

@@ -34,6 +34,7 @@ type Hits struct {
 	spare  sync.Pool // of *hit
 
 	leave leaving
+	waits waits
 }
 
 // NewHits returns the hit path beside door, whose own tier is memory, or has it in front.
@@ -79,14 +80,14 @@ func newHit(hits *Hits) *hit {
 	return x
 }
 
-// find looks for the answer to the request of h and prepares it.
-func (hits *Hits) find(h *head, secure bool) *hit {
+// find looks for the answer to the request of h, which came now, and prepares it.
+func (hits *Hits) find(h *head, secure bool, now time.Time) *hit {
 	if hits.door.opts.Disabled() {
 		return nil
 	}
 	x := hits.spare.Get().(*hit)
 	x.head = *h
-	if x.matches(secure) && x.has() {
+	if x.matches(secure, now) && x.has() {
 		return x
 	}
 	x.free()
@@ -100,7 +101,7 @@ func (x *hit) free() {
 }
 
 // matches finds the plan of the request and makes its key, if nothing else in the head counts.
-func (x *hit) matches(secure bool) bool {
+func (x *hit) matches(secure bool, now time.Time) bool {
 	h, d := &x.head, x.hits.door
 	r := &x.asked
 	r.Method, r.Scheme, r.Target = http.MethodGet, "http", view(h.target)
@@ -117,7 +118,6 @@ func (x *hit) matches(secure bool) bool {
 	if !ok || !suits(x.plan, d.opts.Region) {
 		return false
 	}
-	now := d.opts.Now()
 	if x.plan.Isolated() && d.opts.Settling(table, now) {
 		return false
 	}

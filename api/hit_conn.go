@@ -35,7 +35,8 @@ func (c *guardConn) answer(h *head, buf []byte, size int) (answered bool, err er
 	if hits == nil || c.bodied || c.ending.Load() || size > maxGlance || h.fields > MaxHeaders || !h.glanced() {
 		return false, nil
 	}
-	x := hits.find(h, c.secure)
+	now := hits.door.opts.Now()
+	x := hits.find(h, c.secure, now)
 	if x != nil {
 		defer x.free()
 	}
@@ -51,7 +52,7 @@ func (c *guardConn) answer(h *head, buf []byte, size int) (answered bool, err er
 	if x != nil {
 		err = c.sending(func() error { return c.sendHit(x) })
 	} else {
-		err = c.sending(func() error { return c.serveDirectly(h, buf[:size], len(buf) > size) })
+		err = c.sending(func() error { return c.serveDirectly(h, buf[:size], now, len(buf) > size) })
 	}
 	if err != nil {
 		return false, err

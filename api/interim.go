@@ -18,7 +18,7 @@ func (x *exchange) interim(status int, fields http.Header) {
 	before := maps.Clone(h)
 	clear(h)
 	for name, values := range fields {
-		if !slices.Contains(hopByHop, name) {
+		if !isHopByHop(name) {
 			h[name] = slices.Clip(values)
 		}
 	}

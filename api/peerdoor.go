@@ -267,7 +267,7 @@ func (d *PeerDoor) fetch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = rc.SetReadDeadline(time.Time{})
-	x := &exchange{door: d.door, w: w, r: asked(r, ask, body, frame), rc: rc, peer: ask, record: Record{Began: came}}
+	x := &exchange{door: d.door, w: w, r: asked(r, ask, body, frame), rc: *rc, peer: ask, record: Record{Began: came}}
 	d.door.counters.active.Add(1)
 	defer x.end()
 	x.begin()
@@ -313,7 +313,8 @@ func (x *exchange) admitPeer() (*policy.Request, error) {
 		return nil, bad
 	}
 	x.record.Host = host
-	req := &policy.Request{
+	req := &x.req
+	*req = policy.Request{
 		Method: ask.Method, Scheme: ask.Scheme, Host: host, Target: t.form,
 		Client: ask.Client, At: x.record.Began, Received: received(ask.Header),
 		Bypass: ask.Bypass, Settling: ask.Settling, MinEpoch: ask.MinEpoch, MustBeFresh: ask.MustBeFresh,

@@ -49,7 +49,7 @@ func (d *PeerDoor) explain(w http.ResponseWriter, r *http.Request) {
 	defer below.Close()
 	var p probe
 	x := &exchange{
-		door: d.door.rehearsal(below), w: &headOnly{header: http.Header{}}, r: asked(r, ask, body, frame), rc: rc,
+		door: d.door.rehearsal(below), w: &headOnly{header: http.Header{}}, r: asked(r, ask, body, frame), rc: *rc,
 		peer: ask, probe: &p, record: Record{Began: d.door.opts.Now()},
 	}
 	x.begin()

@@ -118,7 +118,7 @@ func (d *Door) rehearsal(tier Tier) *Door {
 // rehearse has r answered as far as the head. p notes what there is to say beside it.
 func (d *Door) rehearse(r *http.Request, p *probe) (head *headOnly, record *Record, err error) {
 	head = &headOnly{header: http.Header{}}
-	x := &exchange{door: d, w: head, r: r, rc: http.NewResponseController(head), probe: p, record: Record{Began: d.opts.Now()}}
+	x := &exchange{door: d, w: head, r: r, rc: *http.NewResponseController(head), probe: p, record: Record{Began: d.opts.Now()}}
 	defer func() {
 		record = &x.record
 		if v := recover(); v != nil {

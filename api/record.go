@@ -38,7 +38,7 @@ type Record struct {
 }
 
 func (r *Record) begin(req *http.Request) {
-	r.Client, r.Method, r.Host, r.Target = clientAddress(req), req.Method, req.Host, req.RequestURI
+	r.Method, r.Host, r.Target = req.Method, req.Host, req.RequestURI
 }
 
 // failed says whether the line of r must not be lost.

@@ -20,16 +20,20 @@ import (
 // via names this software in Via, RFC 9110 7.6.3. The name stands for any node.
 const via = "1.1 weir"
 
-// hopByHop are fields that a response head of ours never copies: they are about
+// isHopByHop names the fields that a response head of ours never copies: they are about
 // one connection, RFC 9110 7.6.1, or net/http writes them.
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+func isHopByHop(name string) bool {
+	switch name {
+	case "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
 }
 
 // answer renders ans. Whatever happens, its body is closed.
 func (x *exchange) answer(req *policy.Request, ans *rfc9111.Answer) {
 	ans.Decision.Detail = cmp.Or(ans.Decision.Detail, x.detail)
-	x.record.Decision = ans.Decision
+	x.record.Decision, x.brief = ans.Decision, ans.Body == nil
 	if ans.Body != nil {
 		closing := sync.OnceFunc(func() { _ = ans.Body.Close() }) // nothing is lost by an error of Close
 		defer closing()
@@ -137,10 +141,9 @@ func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 // head writes into h what is the same for all who ask a node at one time.
 func (out *outcome) head(h http.Header, req *policy.Request, ans *rfc9111.Answer, now time.Time) {
 	for name, values := range ans.Head.Header {
-		h[name] = slices.Clip(values) // an Add to h must not reach into the answer
-	}
-	for _, name := range hopByHop {
-		delete(h, name)
+		if !isHopByHop(name) {
+			h[name] = slices.Clip(values) // an Add to h must not reach into the answer
+		}
 	}
 	setAge(h, ans, now)
 	if len(h["Date"]) == 0 || h["Date"][0] == "" { // RFC 9110 6.6.1
@@ -242,7 +245,7 @@ func dateOf(head *rfc9111.Response, now time.Time) time.Time {
 // setFields sets what the route wants on every response. Framing stays ours.
 func setFields(h http.Header, plan *policy.Plan) {
 	for name, value := range plan.SetResponseHeaders {
-		if !slices.Contains(hopByHop, name) {
+		if !isHopByHop(name) {
 			h.Set(name, value)
 		}
 	}
@@ -252,6 +255,9 @@ func setFields(h http.Header, plan *policy.Plan) {
 // does not make anything storable that is one user's, nor an error that no rule
 // lets caches keep.
 func browser(h http.Header, plan *policy.Plan, ans *rfc9111.Answer) {
+	if plan.BrowserMaxAge == nil && plan.ServiceWorkerMaxAge == nil {
+		return
+	}
 	switch ans.Decision.Status {
 	case rfc9111.StatusOK: // the route's rules have decided that, for what is stored
 		if ans.Decision.Use == rfc9111.Miss && rfc9111.Personal(ans.Head.Header, &plan.Rules) {

@@ -53,9 +53,15 @@ func parseTarget(uri string) (target, *fault) {
 			rest = "/" + rest
 		}
 	}
-	t.form = rest
-	t.path, t.query, _ = strings.Cut(rest, "?")
+	form := originForm(rest)
+	t.form, t.path, t.query = form.form, form.path, form.query
 	return t, nil
+}
+
+// originForm takes a target in origin-form apart that has been checked.
+func originForm(s string) target {
+	path, query, _ := strings.Cut(s, "?")
+	return target{form: s, path: path, query: query}
 }
 
 func badTarget(what string) *fault {

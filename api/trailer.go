@@ -12,7 +12,7 @@ import (
 // client gets some only if it says TE: trailers, RFC 9110 6.5.1: any other may
 // drop them, or take them for something else.
 func (x *exchange) trailers(req *policy.Request) {
-	if x.peer == nil {
+	if x.peer == nil && !x.plain {
 		req.TakesTrailers = x.upgrade == "" && x.r.ProtoAtLeast(1, 1) && rfc9111.AcceptsTrailers(x.r.Header)
 	}
 	if req.Stream == nil {

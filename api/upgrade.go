@@ -50,7 +50,7 @@ func (x *exchange) switchProtocols(req *policy.Request, ans *rfc9111.Answer) {
 func (x *exchange) writeSwitch(conn net.Conn, req *policy.Request, ans *rfc9111.Answer) error {
 	h := http.Header{}
 	for name, values := range ans.Head.Header {
-		if !slices.Contains(hopByHop, name) && name != "Content-Length" {
+		if !isHopByHop(name) && name != "Content-Length" {
 			h[name] = slices.Clip(values)
 		}
 	}
