@@ -307,7 +307,7 @@ func (t *flights) findLocked(k ticket) *flight {
 			continue
 		}
 		if f.claimed {
-			if f.open && f.head.Selection.Matches(k.req.Header) {
+			if f.open && f.head.Selection.Matches(k.req.Header) && (!k.alone || t.answers(f.head, k.req)) {
 				return f
 			}
 			known = append(slices.Clip(known), f.head.Selection)
@@ -322,6 +322,13 @@ func (t *flights) findLocked(k ticket) *flight {
 		}
 	}
 	return nil
+}
+
+// answers says whether a head could answer req from a store: whoever waits for nobody may have what is
+// known already, but no less than what it asks for, RFC 9111 5.2.1.
+func (t *flights) answers(head *rfc9111.Response, req *policy.Request) bool {
+	v := rfc9111.Judge(verdictRequest(req), head, &req.Plan.Rules, t.opts.Now())
+	return v.Reuse == rfc9111.ReuseFresh || v.Reuse == rfc9111.ReuseStale
 }
 
 // sameVariant says whether two requests select the same variant, as far as is known.

@@ -3,6 +3,7 @@ package shield_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -292,13 +293,44 @@ func TestAuthorizedValidationDropsNothing(t *testing.T) {
 			return respond(200, "for "+r.Header.Get("Authorization"), "Cache-Control", cacheable, "Etag", `"1"`), nil
 		})
 		s.get("/").want(t, "for ", rfc9111.Miss, rfc9111.StatusOK)
-		synctest.Wait() // or the next one may still find the flight
 		s.get("/", "Authorization", "x", "Cache-Control", "no-cache").want(t, "for x", rfc9111.Miss, rfc9111.StatusPrivate)
 		s.get("/").want(t, "for ", rfc9111.Hit, rfc9111.StatusOK)
 		s.wantOrigin(3)
 		if s.memory.dropped != 0 {
 			t.Error("dropped from memory")
 		}
+		s.close()
+	})
+}
+
+// While a body comes whose head is for everybody, a request with Authorization gets what it would get from a
+// store: that, or, if it asks for more, its own.
+func TestAuthorizationBesideAnOpenFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, options{})
+		body := feed()
+		s.origin.answer(func(r *http.Request) (*http.Response, error) {
+			if own := r.Header.Get("Authorization"); own != "" {
+				return respond(200, "for "+own, "Cache-Control", cacheable), nil
+			}
+			return respondWith(200, body.r, 4, "Cache-Control", cacheable), nil
+		})
+		done := make(chan result)
+		for _, fields := range [][]string{nil, {"Authorization", "x"}} {
+			go func() { done <- s.get("/", fields...) }()
+			synctest.Wait()
+		}
+		time.Sleep(2 * time.Second)
+		for _, control := range []string{"no-cache", "max-age=1"} {
+			s.get("/", "Authorization", "x", "Cache-Control", control).want(t, "for x", rfc9111.Miss, rfc9111.StatusPrivate)
+		}
+		_, _ = io.WriteString(body.w, "body")
+		_ = body.w.Close()
+		for range 2 {
+			r := <-done
+			r.want(t, "body", rfc9111.Miss, rfc9111.StatusOK)
+		}
+		s.wantOrigin(3)
 		s.close()
 	})
 }
