@@ -2,6 +2,7 @@ package shield
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,7 +19,7 @@ import (
 const (
 	maxHead    = 64 << 10 // bytes of a response head
 	readAhead  = 16 << 10
-	writeAhead = 4 << 10
+	writeAhead = 4 << 10 // bytes of requests that a connection keeps room for
 )
 
 // A connection to an upstream carries one request at a time, in the goroutine that wants the answer.
@@ -30,13 +31,17 @@ type connection struct {
 	socket syscall.RawConn // nil: cannot be looked at
 	below  *records        // nil without TLS
 	in     *bufio.Reader
-	out    *bufio.Writer
+	out    []byte   // room for a request
+	first  exchange // of a socket without TLS: the request, and what comes first
 
 	head    int64        // bytes that may still come before the body
 	control controlWatch // of the head that comes
 	begun   bool         // something of the answer has come
+	refused error        // the other side has hung up before it had the whole request
+	last    bool         // nobody else may ask
 
-	idle *time.Timer // nil until it is first unused
+	until time.Time // the deadline that is set, zero for none
+	since time.Time // when it was last used, zero before
 }
 
 func newConnection(conn net.Conn) *connection {
@@ -49,19 +54,25 @@ func newConnection(conn net.Conn) *connection {
 	if socket, ok := conn.(syscall.Conn); ok {
 		c.socket, _ = socket.SyscallConn() // nil with an error
 	}
-	c.in, c.out = bufio.NewReaderSize(headReader{c}, readAhead), bufio.NewWriterSize(c.Conn, writeAhead)
+	c.in = bufio.NewReaderSize(headReader{c}, readAhead)
+	c.first.step = c.step
 	return c
 }
 
 // A headReader bounds the head of a response, and looks at it.
 type headReader struct{ c *connection }
 
-func (r headReader) Read(p []byte) (int, error) {
+func (r headReader) Read(p []byte) (n int, err error) {
 	c := r.c
 	if c.head <= 0 {
 		return 0, fmt.Errorf("response head of more than %d bytes", maxHead)
 	}
-	n, err := c.Conn.Read(p[:min(int64(len(p)), c.head)])
+	p = p[:min(int64(len(p)), c.head)]
+	if c.first.request != nil {
+		n, err = c.exchange(p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	c.head -= int64(n)
 	c.control.see(p[:n])
 	return n, err
@@ -69,18 +80,14 @@ func (r headReader) Read(p []byte) (int, error) {
 
 // ask sends a request and reads the head of the final response to it.
 func (c *connection) ask(q call) (*http.Response, error) {
-	c.begun = false
-	if !c.quiet(q.due) {
-		return nil, errUnsolicited
-	}
-	if err := q.write(c.out, q.host); err != nil {
+	c.begun, c.refused, c.control = false, nil, controlWatch{} // which sees all heads until the final one
+	if err := c.begin(q); err != nil {
 		return nil, err
 	}
-	c.control = controlWatch{} // sees all heads until the final one
 	for {
 		c.head = maxHead
 		if _, err := c.in.Peek(1); err != nil {
-			return nil, err
+			return nil, cmp.Or(c.refused, err)
 		}
 		c.begun = true
 		resp, err := http.ReadResponse(c.in, q.asked())
@@ -98,24 +105,85 @@ func (c *connection) ask(q call) (*http.Response, error) {
 	}
 }
 
-// quiet says whether nothing has come, the end of the connection included.
-func (c *connection) quiet(due time.Time) bool {
-	fresh := c.idle == nil
+// begin sends a request, or has the first read send it.
+func (c *connection) begin(q call) error {
+	request, err := q.appendTo(c.out[:0], q.host)
+	if err != nil {
+		return err
+	}
+	if cap(request) <= writeAhead {
+		c.out = request
+	}
+	c.allow(max(time.Until(q.due), 1))
 	switch {
-	case c.below != nil && fresh: // what came belongs to the handshake
+	case c.in.Buffered() > 0:
+		return errUnsolicited
+	case c.socket != nil && c.below == nil:
+		c.first.request = request
+		return nil
+	case !c.quiet():
+		return errUnsolicited
+	}
+	return c.send(request)
+}
+
+// send writes a request. That the other side has hung up is no error yet: it may have answered before, RFC 9112 9.5.
+func (c *connection) send(request []byte) error {
+	_, err := c.Write(request)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		c.refused, c.last, err = err, true, nil
+	}
+	return err
+}
+
+// An exchange is a request that is sent and the beginning of what comes then, as one thing: reading before
+// there is anything to read costs a system call.
+type exchange struct {
+	request []byte // nil: is sent
+	into    []byte
+	n       int // bytes that came
+	err     error
+	step    func(fd uintptr) (done bool)
+}
+
+func (c *connection) exchange(p []byte) (int, error) {
+	x := &c.first
+	x.into, x.n, x.err = p, 0, nil
+	err := c.socket.Read(x.step)
+	x.request, x.into = nil, nil
+	return x.n, cmp.Or(x.err, err)
+}
+
+// quiet says whether nothing has come, the end of a secured connection included.
+func (c *connection) quiet() bool {
+	switch {
+	case c.below == nil, c.since.IsZero(): // what came belongs to the handshake
 		return true
-	case c.in.Buffered() > 0, c.socket != nil && !nothingCame(c.socket):
+	case c.socket != nil && !nothingCame(c.socket):
 		return false
 	}
-	return c.below == nil || !c.below.partial() && c.decrypted(due)
+	return !c.below.partial() && c.decrypted()
 }
 
 // decrypted says whether TLS has nothing left of what it has received: a late Read finds that, and waits for nothing.
-func (c *connection) decrypted(due time.Time) bool {
+func (c *connection) decrypted() bool {
 	_ = c.SetReadDeadline(time.Unix(1, 0))
 	_, err := c.in.Peek(1)
-	_ = c.SetReadDeadline(due) // fails where the next read does
+	_ = c.SetReadDeadline(c.until) // fails where the next read does
 	return errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// allow has reads and writes wait for so long, for ever if it is 0, or a little longer: while the deadline that is there
+// will do, it stays. A flight that waits for its head gives up a second later.
+func (c *connection) allow(silence time.Duration) {
+	until, slack := time.Time{}, time.Duration(0)
+	if silence > 0 {
+		until, slack = time.Now().Add(silence), min(silence/8, time.Second/2)
+	}
+	if late := c.until.Sub(until); late < 0 || late > slack {
+		c.until = until.Add(slack)
+		_ = c.SetDeadline(c.until) // fails where the next read does
+	}
 }
 
 // An incoming is the body of a response on a connection.
@@ -155,12 +223,7 @@ func (b *incoming) end(whole bool) {
 
 // allow has the next read wait for so long, or for ever if it is 0.
 func (b *incoming) allow(silence time.Duration) {
-	if b.over.Load() {
-		return
+	if !b.over.Load() {
+		b.conn.allow(silence)
 	}
-	var until time.Time
-	if silence > 0 {
-		until = time.Now().Add(silence)
-	}
-	_ = b.conn.SetReadDeadline(until) // fails where the read does
 }

@@ -27,6 +27,9 @@ type direct struct {
 	mu     sync.Mutex    // guards what follows
 	free   []*connection // what was used last is last
 	closed bool
+
+	sweep    *time.Timer // closes what has been unused for too long; nil before it is needed
+	sweeping bool        // it is set
 }
 
 // newDirect returns the way to where base points.
@@ -93,7 +96,6 @@ func (d *direct) connect(ctx context.Context, due time.Time) (*connection, error
 // on asks on a connection, which ends when ctx does, until the body has been read.
 func (d *direct) on(ctx context.Context, c *connection, q call) (*http.Response, error) {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-	_ = c.SetDeadline(q.due) // fails where the next write does
 	resp, err := c.ask(q)
 	if err != nil {
 		stop()
@@ -101,7 +103,7 @@ func (d *direct) on(ctx context.Context, c *connection, q call) (*http.Response,
 		return nil, err
 	}
 	body := &incoming{ReadCloser: resp.Body, conn: c, stop: stop}
-	if !resp.Close && resp.StatusCode != http.StatusSwitchingProtocols {
+	if !resp.Close && !c.last && resp.StatusCode != http.StatusSwitchingProtocols {
 		body.back = func() { d.put(c) }
 	}
 	if resp.Body == http.NoBody {
@@ -122,7 +124,6 @@ func (d *direct) take() *connection {
 	}
 	c := d.free[n]
 	d.free[n], d.free = nil, d.free[:n]
-	c.idle.Stop() // if it is too late, drop does not find it
 	return c
 }
 
@@ -133,21 +134,30 @@ func (d *direct) put(c *connection) {
 		_ = c.Close()
 		return
 	}
+	c.since = time.Now()
 	d.free = append(d.free, c)
-	if c.idle == nil {
-		c.idle = time.AfterFunc(d.idle, func() { d.drop(c) })
-	} else {
-		c.idle.Reset(d.idle)
+	switch {
+	case d.sweep == nil:
+		d.sweep = time.AfterFunc(d.idle, d.drop)
+		d.sweeping = true
+	case !d.sweeping:
+		d.sweep.Reset(d.idle)
+		d.sweeping = true
 	}
 }
 
-// drop closes a connection if nobody uses it.
-func (d *direct) drop(c *connection) {
+// drop closes what nobody has used for long, and comes again when the next one may be due.
+func (d *direct) drop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if i := slices.Index(d.free, c); i >= 0 {
-		d.free = slices.Delete(d.free, i, i+1)
-		_ = c.Close()
+	long := 0
+	for long < len(d.free) && time.Since(d.free[long].since) >= d.idle {
+		_ = d.free[long].Close()
+		long++
+	}
+	d.free = slices.Delete(d.free, 0, long)
+	if d.sweeping = len(d.free) > 0; d.sweeping {
+		d.sweep.Reset(d.idle - time.Since(d.free[0].since))
 	}
 }
 
@@ -157,8 +167,10 @@ func (d *direct) disconnect() {
 	defer d.mu.Unlock()
 	d.closed = true
 	for _, c := range d.free {
-		c.idle.Stop()
 		_ = c.Close()
 	}
 	d.free = nil
+	if d.sweep != nil {
+		d.sweep.Stop()
+	}
 }

@@ -1,7 +1,6 @@
 package shield
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
 )
@@ -26,18 +25,16 @@ func (out *outgoing) asked() *http.Request {
 	return bareGet
 }
 
-// write sends a bare request.
-func (out *outgoing) write(w *bufio.Writer, host string) error {
+// appendTo appends a bare request to p.
+func (out *outgoing) appendTo(p []byte, host string) ([]byte, error) {
 	if err := forwardable(out.target); err != nil {
-		return err
+		return nil, err
 	}
-	_, _ = w.WriteString(out.method)
-	_ = w.WriteByte(' ')
-	_, _ = w.WriteString(out.target)
-	_, _ = w.WriteString(" HTTP/1.1\r\n")
-	if err := writeField(w, "Host", host); err != nil {
-		return err
-	}
+	p = append(p, out.method...)
+	p = append(p, ' ')
+	p = append(p, out.target...)
+	p = append(p, " HTTP/1.1\r\n"...)
+	p, err := appendField(p, "Host", host)
 	for name, values := range out.header {
 		switch {
 		case name == "Host", name == "Content-Length", name == "Transfer-Encoding", name == "Trailer":
@@ -46,28 +43,26 @@ func (out *outgoing) write(w *bufio.Writer, host string) error {
 			continue
 		}
 		for _, v := range values {
-			if err := writeField(w, name, v); err != nil {
-				return err
+			if err == nil {
+				p, err = appendField(p, name, v)
 			}
 		}
 	}
-	_, _ = w.WriteString("\r\n")
-	return w.Flush() // also what went wrong before
+	return append(p, "\r\n"...), err
 }
 
-// writeField refuses what would be more than one field, or none, RFC 9110 5.5.
-func writeField(w *bufio.Writer, name, value string) error {
+// appendField refuses what would be more than one field, or none, RFC 9110 5.5.
+func appendField(p []byte, name, value string) ([]byte, error) {
 	if !isToken(name) {
-		return fmt.Errorf("request field name %.100q", name)
+		return p, fmt.Errorf("request field name %.100q", name)
 	}
 	for i := range len(value) {
 		if c := value[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return fmt.Errorf("value of request field %s: %.100q", name, value)
+			return p, fmt.Errorf("value of request field %s: %.100q", name, value)
 		}
 	}
-	_, _ = w.WriteString(name)
-	_, _ = w.WriteString(": ")
-	_, _ = w.WriteString(value)
-	_, _ = w.WriteString("\r\n")
-	return nil
+	p = append(p, name...)
+	p = append(p, ": "...)
+	p = append(p, value...)
+	return append(p, "\r\n"...), nil
 }
