@@ -65,10 +65,8 @@ func (x *exchange) admit() (*policy.Request, error) {
 		}
 	}
 	req := &x.req
-	*req = policy.Request{
-		Method: r.Method, Scheme: scheme, Host: host, Target: t.form,
-		Client: x.record.Client, At: x.record.Began,
-	}
+	req.Method, req.Scheme, req.Host, req.Target = r.Method, scheme, host, t.form
+	req.Client, req.At = x.record.Client, x.record.Began
 	if !x.plain {
 		if req.MinEpoch, bad = minEpoch(r.Header); bad != nil {
 			return nil, bad
@@ -175,7 +173,11 @@ func (x *exchange) key(req *policy.Request, header http.Header, destination stri
 	if x.search = x.searchOf(req, asked); x.search != nil {
 		asked.Search = x.search.rule.search
 	}
-	req.Keyed, err = req.Plan.Key.Build(&asked)
+	if x.accepts != nil {
+		req.Keyed, err = req.Plan.Key.BuildAccepting(&asked, *x.accepts)
+	} else {
+		req.Keyed, err = req.Plan.Key.Build(&asked)
+	}
 	if err != nil {
 		f := refuse(400, "bad-request", "The request cannot be mapped to a cache key.")
 		f.cause = err
@@ -267,9 +269,10 @@ func (x *exchange) readBody(limit int) ([]byte, error) {
 // to end, less what the route removes. A field that is in the key goes on even if
 // Connection names it: the key says that it was there.
 func (x *exchange) forwarded(req *policy.Request, header http.Header) http.Header {
-	if x.usual && len(req.Plan.RemoveRequestHeaders) == 0 && x.search == nil {
+	if x.usual && len(req.Plan.RemoveRequestHeaders) == 0 && x.search == nil && !req.Plan.Table.LooksAt("Connection") {
+		delete(header, "Connection") // the fields are ours alone, and route and key are found
 		if req.Bypass == "" && req.Plan.Key.Recoded {
-			header["Accept-Encoding"] = recoded // it is ours alone, and the key is made
+			header["Accept-Encoding"] = recoded
 		}
 		return header
 	}

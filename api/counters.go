@@ -50,16 +50,13 @@ type counters struct {
 	active    atomic.Int64
 	bytes     atomic.Uint64
 	aborted   atomic.Uint64
-	requests  tally[requestLabel] // bounded by the routes of policies
-	reasons   tally[rfc9111.CachingStatus]
+	requests  tally[string, outcomes] // by route; bounded by the routes of policies
+	reasons   tally[rfc9111.CachingStatus, atomic.Uint64]
 	durations [4]durations // in the order of uses
 }
 
-type requestLabel struct {
-	route string
-	use   rfc9111.Use
-	class int
-}
+// outcomes are requests in the order of uses, and by the class of their status.
+type outcomes [4][10]atomic.Uint64
 
 type durations struct {
 	counts [19]atomic.Uint64 // len(durationBounds)+1
@@ -71,9 +68,9 @@ func (c *counters) count(r *Record) {
 	if use < 0 {
 		use = len(uses) - 1 // left before anything was decided
 	}
-	c.requests.add(requestLabel{r.Route, uses[use], r.Status / 100})
+	c.requests.of(r.Route)[use][min(r.Status/100, 9)].Add(1)
 	if r.Decision.Status != "" {
-		c.reasons.add(r.Decision.Status)
+		c.reasons.of(r.Decision.Status).Add(1)
 	}
 	if r.Aborted {
 		c.aborted.Add(1)
@@ -82,46 +79,34 @@ func (c *counters) count(r *Record) {
 	c.durations[use].observe(r.Duration)
 }
 
-// tally counts by label. A label that has been seen costs no lock and no memory:
+// tally keeps counters C by label. A label that has been seen costs no lock and no memory:
 // the map is replaced, never changed, when one comes for the first time.
-type tally[L comparable] struct {
+type tally[L comparable, C any] struct {
 	mu   sync.Mutex // orders replacements
-	seen atomic.Pointer[map[L]*atomic.Uint64]
+	seen atomic.Pointer[map[L]*C]
 }
 
-func (t *tally[L]) add(label L) {
-	if m := t.seen.Load(); m != nil {
-		if n := (*m)[label]; n != nil {
-			n.Add(1)
-			return
-		}
+func (t *tally[L, C]) of(label L) *C {
+	if c := t.all()[label]; c != nil {
+		return c
 	}
-	t.counter(label).Add(1)
-}
-
-func (t *tally[L]) counter(label L) *atomic.Uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	next := make(map[L]*atomic.Uint64)
-	if m := t.seen.Load(); m != nil {
-		maps.Copy(next, *m)
-	}
+	next := make(map[L]*C)
+	maps.Copy(next, t.all())
 	if next[label] == nil {
-		next[label] = new(atomic.Uint64)
+		next[label] = new(C)
 	}
 	t.seen.Store(&next)
 	return next[label]
 }
 
-// counts returns all labels with their counts.
-func (t *tally[L]) counts() map[L]uint64 {
-	out := make(map[L]uint64)
+// all returns what nobody changes.
+func (t *tally[L, C]) all() map[L]*C {
 	if m := t.seen.Load(); m != nil {
-		for label, n := range *m {
-			out[label] = n.Load()
-		}
+		return *m
 	}
-	return out
+	return nil
 }
 
 func (d *durations) observe(took time.Duration) {
@@ -139,6 +124,17 @@ func (d *durations) histogram() Histogram {
 	return h
 }
 
+func (o *outcomes) appendTo(counts []RequestCount, route string) []RequestCount {
+	for i, use := range uses {
+		for class := range o[i] {
+			if n := o[i][class].Load(); n > 0 {
+				counts = append(counts, RequestCount{Route: route, Use: use, Class: string(rune('0'+class)) + "xx", Count: n})
+			}
+		}
+	}
+	return counts
+}
+
 // Total is how many durations were counted.
 func (h Histogram) Total() uint64 {
 	total := uint64(0)
@@ -153,12 +149,15 @@ func (d *Door) Stats() DoorStats {
 	c := &d.counters
 	s := DoorStats{
 		Active: c.active.Load(), Upgrades: d.upgrades.count(),
-		Reasons:   c.reasons.counts(),
+		Reasons:   make(map[rfc9111.CachingStatus]uint64),
 		Durations: make(map[rfc9111.Use]Histogram, len(uses)),
 		BytesSent: c.bytes.Load(), Aborted: c.aborted.Load(),
 	}
-	for l, n := range c.requests.counts() {
-		s.Requests = append(s.Requests, RequestCount{Route: l.route, Use: l.use, Class: string(rune('0'+l.class)) + "xx", Count: n})
+	for reason, n := range c.reasons.all() {
+		s.Reasons[reason] = n.Load()
+	}
+	for route, of := range c.requests.all() {
+		s.Requests = of.appendTo(s.Requests, route)
 	}
 	slices.SortFunc(s.Requests, func(a, b RequestCount) int {
 		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Use, b.Use), cmp.Compare(a.Class, b.Class))

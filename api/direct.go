@@ -14,6 +14,7 @@ type caller struct {
 	request *http.Request      // without what a head says; nil: not made yet
 	leave   context.CancelFunc // ends its context
 	address string             // of the client, without port
+	codings codingMemo
 }
 
 // newCaller makes what net/http would make of every plain request.
@@ -65,6 +66,8 @@ func (c *guardConn) visit(h *head, said string) *exchange {
 	if len(h.method) == len(http.MethodHead) {
 		r.Method = http.MethodHead
 	}
+	c.caller.codings.read(h.glance.encoding)
+	x.accepts = &c.caller.codings.accepts
 	target := len(h.method) + len(" ")
 	r.RequestURI = said[target : target+len(h.target)]
 	r.Host, r.Header, x.usual = fieldsOf(said, h.fields)
@@ -108,7 +111,7 @@ func fieldsOf(head string, n int) (host string, h http.Header, allUsual bool) {
 	rest := head[strings.IndexByte(head, '\n')+1:]
 	for range n {
 		end, colon := strings.IndexByte(rest, '\n'), strings.IndexByte(rest, ':')
-		name, value := rest[:colon], strings.Trim(rest[colon+1:end-1], " \t")
+		name, value := rest[:colon], trimSpace(rest[colon+1:end-1])
 		rest = rest[end+1:]
 		if !usual(name) {
 			if name = http.CanonicalHeaderKey(name); name == "Host" {
@@ -127,11 +130,11 @@ func fieldsOf(head string, n int) (host string, h http.Header, allUsual bool) {
 	return host, h, allUsual
 }
 
-// usual says whether name is the canonical one of a field that goes on to the tiers from every client
-// that sends it, if its route says nothing else.
+// usual says whether name is the canonical one of a field that goes on to the tiers from every client that
+// sends it, if its route says nothing else; and of Connection, which says nothing in a plain head.
 func usual(name string) bool {
 	switch name {
-	case "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Cookie", "Dnt", "From",
+	case "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Connection", "Cookie", "Dnt", "From",
 		"If-Modified-Since", "If-None-Match", "Origin", "Priority", "Purpose", "Referer",
 		"Sec-Ch-Ua", "Sec-Ch-Ua-Mobile", "Sec-Ch-Ua-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
 		"Sec-Fetch-User", "Sec-Gpc", "Sec-Purpose", "Traceparent", "Tracestate", "Upgrade-Insecure-Requests",

@@ -1,10 +1,10 @@
 package api
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,9 +20,8 @@ type reply struct {
 	silent bool // the request is a HEAD
 
 	header http.Header
-	sorted []replyField // while a head is written
-	out    []byte       // what is not sent yet
-	err    error        // of the first write that failed
+	out    []byte // what is not sent yet
+	err    error  // of the first write that failed
 
 	wrote  bool  // the head is in out, or was
 	bodied bool  // a body follows it
@@ -39,18 +38,18 @@ type replyField struct {
 var replies = sync.Pool{New: func() any { return &reply{header: make(http.Header, 24)} }}
 
 // maxKeptReply is how large the buffer of a reply may be that waits for its next use, and
-// maxKeptFields how many fields there may be room for.
+// maxKeptFields how many fields its head may have had.
 const (
 	maxKeptReply  = 2 * maxJoined
 	maxKeptFields = 128
 )
 
 func (w *reply) free() {
-	if cap(w.out) > maxKeptReply || cap(w.sorted) > maxKeptFields {
+	if cap(w.out) > maxKeptReply || len(w.header) > maxKeptFields {
 		return
 	}
 	clear(w.header)
-	*w = reply{header: w.header, sorted: w.sorted, out: w.out[:0]}
+	*w = reply{header: w.header, out: w.out[:0]}
 	replies.Put(w)
 }
 
@@ -64,7 +63,7 @@ func (w *reply) WriteHeader(status int) {
 	}
 	w.line(status)
 	if status < http.StatusOK {
-		w.fields(true)
+		w.fields(framing)
 		w.out = append(w.out, "\r\n"...)
 		_ = w.FlushError() // the next write fails as well
 		return
@@ -92,7 +91,7 @@ func (w *reply) WriteHeader(status int) {
 	if ending {
 		delete(h, "Connection")
 	}
-	w.fields(false)
+	w.fields(nil)
 	if _, ok := h["Date"]; !ok {
 		w.out = append(w.out, "Date: "...)
 		w.out = time.Now().UTC().AppendFormat(w.out, http.TimeFormat)
@@ -119,39 +118,44 @@ func (w *reply) line(status int) {
 	w.out = append(w.out, "\r\n"...)
 }
 
-// maxInserted is up to how many fields are sorted by insertion, which is the quickest for the few
-// that nearly all heads have.
-const maxInserted = 32
+// fewFields is how many fields are written without help. Nearly all heads have less.
+const fewFields = 24
 
-// fields writes the field lines like http.Header.Write: by name, without what is no name, and each
-// on one line whatever is in its value. An interim response has no framing, RFC 9110 8.6, 9112 6.1.
-func (w *reply) fields(interim bool) {
-	sorted := w.sorted[:0]
+// framing are fields that no interim response has, RFC 9110 8.6, 9112 6.1.
+var framing = map[string]bool{"Content-Length": true, "Transfer-Encoding": true}
+
+// fields writes the field lines but for those in exclude, as http.Header.WriteSubset does: by name, without what is
+// no name, and each on one line whatever is in its value.
+func (w *reply) fields(exclude map[string]bool) {
+	if len(w.header) > fewFields {
+		b := bytes.NewBuffer(w.out)
+		_ = w.header.WriteSubset(b, exclude) // a Buffer takes everything
+		w.out = b.Bytes()
+		return
+	}
+	var sorted [fewFields]replyField // by insertion, and on the stack, where pointers are moved at no cost
+	n := 0
 	for name, values := range w.header {
-		if !isToken(name) || interim && (name == "Content-Length" || name == "Transfer-Encoding") {
+		if !isToken(name) || exclude[name] {
 			continue
 		}
-		at := len(sorted)
-		sorted = append(sorted, replyField{name, values})
-		if len(w.header) > maxInserted {
-			continue
+		at := n
+		for ; at > 0 && before(name, sorted[at-1].name); at-- {
+			sorted[at] = sorted[at-1]
 		}
-		for ; at > 0 && name < sorted[at-1].name; at-- {
-			sorted[at], sorted[at-1] = sorted[at-1], sorted[at]
-		}
+		sorted[at] = replyField{name, values}
+		n++
 	}
-	if len(w.header) > maxInserted {
-		slices.SortFunc(sorted, func(a, b replyField) int { return strings.Compare(a.name, b.name) })
-	}
-	for i := range sorted {
+	for i := range n {
 		for _, value := range sorted[i].values {
 			w.out = append(append(w.out, sorted[i].name...), ": "...)
 			w.out = append(appendValue(w.out, value), "\r\n"...)
 		}
 	}
-	clear(sorted)
-	w.sorted = sorted
 }
+
+// before compares names, most of which differ in the first byte.
+func before(a, b string) bool { return a[0] < b[0] || a[0] == b[0] && a < b }
 
 // appendValue appends a field value without the space around it, and with a space for what would
 // end its line.

@@ -264,7 +264,7 @@ func TestDirectAllocations(t *testing.T) {
 	}
 	each := (read(1001) - read(1)) / 1000
 	t.Logf("%.1f allocations a request", each)
-	if each > 23 && !forgetful {
-		t.Errorf("%.1f allocations a request, at most 23 are expected", each)
+	if each > 14 && !forgetful {
+		t.Errorf("%.1f allocations a request, at most 14 are expected", each)
 	}
 }

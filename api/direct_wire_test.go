@@ -186,6 +186,24 @@ func TestDirectAnswersAreWhatTheServerWrites(t *testing.T) {
 	}
 }
 
+// What a route looks at gets as far as to the shield of an edge.
+func TestReceivedFieldsThatRoutesLookAt(t *testing.T) {
+	for _, c := range []struct{ routes, want string }{
+		{"", ""},
+		{`{"name": "x", "match": {"headers": {"connection": {"present": false}}}}`, "keep-alive"},
+	} {
+		w := hitWorld{opts: api.GuardOptions{Region: "fra"}}
+		s := always(func() *rfc9111.Answer { return stored("body") })
+		w.door = newDoor(t, s, c.routes, api.DoorOptions{})
+		w.opts.Hits = api.NewHits(w.door, empty{})
+		w.play(get("/", browser...), 1<<20)
+		req := s.one(t)
+		if got := req.Received.Get("Connection"); got != c.want || req.Header["Connection"] != nil || req.Header.Get("Cookie") == "" {
+			t.Errorf("%s: %q, want %q; %v", c.routes, got, c.want, req.Header)
+		}
+	}
+}
+
 // alike compares what a tier gets to know of a request.
 func alike(a, b policy.Request) bool {
 	return a.Method == b.Method && a.Scheme == b.Scheme && a.Host == b.Host && a.Target == b.Target && a.Client == b.Client &&
@@ -196,6 +214,7 @@ func alike(a, b policy.Request) bool {
 // received are the fields that a client sent, as an edge tells its shield.
 func received(r policy.Request) http.Header {
 	h := r.Received.Clone()
+	delete(h, "Connection")
 	if r.Bypass == "" {
 		h["Accept-Encoding"] = r.Keyed.Accepts.Lines()
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"weir/api/peer"
+	"weir/keying"
 	"weir/policy"
 	"weir/rfc9111"
 	"weir/shield"
@@ -134,17 +135,18 @@ type exchange struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	rc      http.ResponseController
-	plan    *policy.Plan // nil until a route is known
-	body    *requestBody // nil without a body
-	sticky  *http.Cookie // to set on the response, nil mostly
-	upgrade string       // protocols that the client wants to switch to
-	search  *search      // nil unless the route obeys No-Vary-Search
-	peer    *peer.Ask    // of an edge that asks for a client; nil at the door for clients
-	probe   *probe       // in a rehearsal; nil mostly
-	plain   bool         // the guard has seen that nothing in the head is for the door, and w is a reply
-	usual   bool         // nor for anybody but the tiers: all fields are usual ones
-	debug   bool         // the client may know more, and wants to
-	detail  string       // of the decision, where the tiers say nothing
+	plan    *policy.Plan    // nil until a route is known
+	body    *requestBody    // nil without a body
+	sticky  *http.Cookie    // to set on the response, nil mostly
+	upgrade string          // protocols that the client wants to switch to
+	search  *search         // nil unless the route obeys No-Vary-Search
+	peer    *peer.Ask       // of an edge that asks for a client; nil at the door for clients
+	probe   *probe          // in a rehearsal; nil mostly
+	plain   bool            // the guard has seen that nothing in the head is for the door, and w is a reply
+	usual   bool            // nor for anybody but the tiers: all fields are usual ones
+	accepts *keying.Accepts // what a plain head says in Accept-Encoding; nil: not known yet
+	debug   bool            // the client may know more, and wants to
+	detail  string          // of the decision, where the tiers say nothing
 
 	brief    bool      // the answer came whole
 	wrote    bool      // the response head has been handed to net/http

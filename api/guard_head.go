@@ -401,14 +401,14 @@ func isHex(b byte) bool {
 }
 
 // trimSpace removes optional whitespace, RFC 9110 5.6.3.
-func trimSpace(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
+func trimSpace[T string | []byte](s T) T {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
 	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
 	}
-	return b
+	return s
 }
 
 // equalFold compares ASCII without regard to case; lower is in lower case.

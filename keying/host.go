@@ -32,6 +32,9 @@ func CanonicalHost(host, scheme string) (canonical string, ok bool) {
 	if port == "" || port == defaultPort(scheme) {
 		return name, true
 	}
+	if len(host) == len(name)+len(":")+len(port) && host[:len(name)] == name {
+		return host, true
+	}
 	return name + ":" + port, true
 }
 

@@ -82,13 +82,16 @@ const scratchSize = 768
 
 // Build makes the key of r, and what is to be forwarded for it. GET and HEAD
 // share keys.
-func (s *Spec) Build(r *Request) (Keyed, error) {
+func (s *Spec) Build(r *Request) (Keyed, error) { return s.BuildAccepting(r, Accept(r.Header)) }
+
+// BuildAccepting is Build for who has read Accept-Encoding already.
+func (s *Spec) BuildAccepting(r *Request, accepts Accepts) (Keyed, error) {
 	if r.Target == "" || r.Target[0] != '/' {
 		return Keyed{}, ErrTarget
 	}
 	var few [32]string
 	target := cutTarget(few[:0], s, r.Search, r.Target)
-	keyed := Keyed{Accepts: Accept(r.Header), AcceptEncoding: AllCodings}
+	keyed := Keyed{Accepts: accepts, AcceptEncoding: AllCodings}
 	if !s.Recoded {
 		keyed.AcceptEncoding = keyed.Accepts.String()
 	}

@@ -97,11 +97,16 @@ type candidate struct {
 
 func (c *candidate) covers(path string) bool { return c.pattern == nil || c.pattern.match(path) }
 
-// index sorts the routes' patterns into the lists that Match looks at.
+// index sorts the routes' patterns into the lists that Match looks at, and notes the fields that they look at.
 func (t *Table) index() {
-	t.exact, t.byFirst = map[string][]candidate{}, map[string][]candidate{}
+	t.exact, t.byFirst, t.fields = map[string][]candidate{}, map[string][]candidate{}, map[string]bool{}
 	order := 0
 	for _, r := range t.routes {
+		for i := range r.conditions {
+			if c := &r.conditions[i]; c.in == inHeader {
+				t.fields[c.name] = true
+			}
+		}
 		if r.paths == nil {
 			order++
 			t.general = append(t.general, candidate{order, r, nil})

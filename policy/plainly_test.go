@@ -39,6 +39,9 @@ func TestPlainly(t *testing.T) {
 			t.Errorf("%+v: %v allocations", c, n)
 		}
 	}
+	if !table.LooksAt("X-Beta") || table.LooksAt("C") || table.LooksAt("Connection") {
+		t.Error("the only field that a route looks at is X-Beta")
+	}
 	numbers := map[int]bool{0: true}
 	for _, plan := range table.Plans() {
 		if numbers[plan.Number] {

@@ -25,7 +25,8 @@ type Request struct {
 	Client string      // address of the client, without port
 
 	// Received are the client's fields before anything was taken away: what its route and
-	// key were found by. nil: Header. With a key, Keyed.Accepts knows what Accept-Encoding was.
+	// key were found by. nil: Header. With a key, Keyed.Accepts knows what Accept-Encoding was;
+	// Connection is among them if the table looks at it.
 	Received http.Header
 
 	Body   []byte    // of a keyed request with one, whole

@@ -28,7 +28,12 @@ type Table struct {
 	exact   map[string][]candidate // by the one path they match
 	byFirst map[string][]candidate // by their first segment
 	general []candidate            // the rest
+
+	fields map[string]bool // that a route has a condition on
 }
+
+// LooksAt says whether it may depend on a header field what a request matches. name is canonical.
+func (t *Table) LooksAt(name string) bool { return t.fields[name] }
 
 // Plans returns the plans of all routes in order, and last that of the defaults.
 func (t *Table) Plans() []*Plan {
