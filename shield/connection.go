@@ -189,10 +189,10 @@ func (c *connection) allow(silence time.Duration) {
 // An incoming is the body of a response on a connection.
 type incoming struct {
 	io.ReadCloser
-	conn *connection
-	stop func() bool // takes the connection away from the request's context
-	back func()      // gives the connection back; nil when nobody can use it again
-	over atomic.Bool // the connection is not ours any more
+	conn  *connection
+	leash *leash
+	home  *direct     // takes the connection back; nil when nobody can use it again
+	over  atomic.Bool // the connection is not ours any more
 }
 
 // Read gives the connection back with the last byte.
@@ -214,8 +214,8 @@ func (b *incoming) end(whole bool) {
 	if !b.over.CompareAndSwap(false, true) {
 		return
 	}
-	if b.stop() && whole && b.back != nil {
-		b.back()
+	if b.leash.free() && whole && b.home != nil {
+		b.home.put(b.conn)
 		return
 	}
 	_ = b.conn.Close()

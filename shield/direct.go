@@ -93,18 +93,22 @@ func (d *direct) connect(ctx context.Context, due time.Time) (*connection, error
 	return newConnection(conn), nil
 }
 
-// on asks on a connection, which ends when ctx does, until the body has been read.
+// on asks on a connection, which ends with the request until the body has been read.
 func (d *direct) on(ctx context.Context, c *connection, q call) (*http.Response, error) {
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	l := q.leash
+	if l == nil {
+		l = leashTo(ctx)
+	}
+	l.hold(c)
 	resp, err := c.ask(q)
 	if err != nil {
-		stop()
+		l.free()
 		_ = c.Close()
 		return nil, err
 	}
-	body := &incoming{ReadCloser: resp.Body, conn: c, stop: stop}
+	body := &incoming{ReadCloser: resp.Body, conn: c, leash: l}
 	if !resp.Close && !c.last && resp.StatusCode != http.StatusSwitchingProtocols {
-		body.back = func() { d.put(c) }
+		body.home = d
 	}
 	if resp.Body == http.NoBody {
 		body.end(true)

@@ -77,7 +77,8 @@ func TestAnswersBeforeTheRequest(t *testing.T) {
 				_, _ = io.ReadFull(c, make([]byte, 1<<20))
 				_, _ = io.WriteString(c, busy)
 			},
-			[]string{"X-Long", long}, "busy",
+			[]string{"X-Long", long},
+			"busy",
 		},
 		"in the middle of the head, on a connection that is kept": {
 			func(_ int, c net.Conn) {
@@ -85,7 +86,8 @@ func TestAnswersBeforeTheRequest(t *testing.T) {
 				_, _ = io.ReadFull(c, make([]byte, 1<<20))
 				_, _ = io.WriteString(c, busy)
 			},
-			[]string{"X-Long", long}, "busy",
+			[]string{"X-Long", long},
+			"busy",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

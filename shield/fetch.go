@@ -294,7 +294,7 @@ func (s *Shield) ride(ctx context.Context, k ticket) (*rfc9111.Answer, *another,
 	if !s.begin() {
 		return nil, nil, ErrClosed
 	}
-	st, started, err := s.flights.join(ctx, s.base, k)
+	st, started, err := s.flights.join(ctx, k)
 	if started {
 		s.crew.start(st.f)
 	} else {
@@ -417,7 +417,7 @@ func (s *Shield) Refresh(req *policy.Request) {
 		s.running.Done()
 		return
 	}
-	f := s.flights.startUnless(s.base, ticket{req: req, known: s.varies(req)})
+	f := s.flights.startUnless(ticket{req: req, known: s.varies(req)})
 	if f == nil {
 		s.counts.refreshing.Add(-1)
 		s.running.Done()

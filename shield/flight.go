@@ -35,7 +35,8 @@ type flight struct {
 	early      bulletin // what the origin sent before its response
 
 	ctx    context.Context
-	cancel context.CancelCauseFunc
+	ctxEnd context.CancelCauseFunc
+	leash  leash // of the connection that its origin is asked on
 
 	ready chan struct{} // closed when out is set
 	out   outcome       // read only after ready
@@ -60,6 +61,9 @@ type flight struct {
 	open    bool              // claimed, and what it fetches is for newcomers too
 	settled bool
 	ended   bool
+	allowed allowance
+	prev    *flight // of those that run
+	next    *flight
 	wanted  bool    // a cache wants the body: it is fetched without readers too
 	waiting int     // seats taken before it settled
 	leader  *reader // the seat of the client it was started for
@@ -136,7 +140,10 @@ type flights struct {
 
 	mu      sync.Mutex
 	slots   map[string][]*flight // listed flights by key bytes
+	first   *flight              // that runs, and by its links the others
 	running int
+	closed  bool
+	alarm   alarm
 	most    int
 	waiting int
 }
@@ -173,7 +180,7 @@ func (k *ticket) key() keying.Key {
 //  4. A's flight looks into the store again, finds B's response, and asks nobody.
 //
 // It holds because a flight leaves the table only after its response can be seen.
-func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started bool, err error) {
+func (t *flights) join(ctx context.Context, k ticket) (s seat, started bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	whole := k
@@ -188,7 +195,7 @@ func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started boo
 		}
 	}
 	if f == nil {
-		if f, err = t.startLocked(base, k); err != nil {
+		if f, err = t.startLocked(k); err != nil {
 			return seat{}, false, err
 		}
 		started = true
@@ -206,14 +213,14 @@ func (t *flights) join(ctx, base context.Context, k ticket) (s seat, started boo
 
 // startUnless starts a refresh, a flight without seats, unless one is listed that
 // answers the ticket or there are too many.
-func (t *flights) startUnless(base context.Context, k ticket) *flight {
+func (t *flights) startUnless(k ticket) *flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.findLocked(k) != nil {
 		return nil
 	}
 	k.req = forRefresh(k.req)
-	f, err := t.startLocked(base, k)
+	f, err := t.startLocked(k)
 	if err != nil {
 		return nil
 	}
@@ -221,7 +228,10 @@ func (t *flights) startUnless(base context.Context, k ticket) *flight {
 	return f
 }
 
-func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
+func (t *flights) startLocked(k ticket) (*flight, error) {
+	if t.closed {
+		return nil, ErrClosed
+	}
 	if t.running >= t.opts.MaxFlights {
 		return nil, ErrOverloaded
 	}
@@ -242,9 +252,8 @@ func (t *flights) startLocked(base context.Context, k ticket) (*flight, error) {
 		wanted:     !k.alone,
 	}
 	f.body.init(t.opts, &t.memory)
-	f.ctx, f.cancel = context.WithCancelCause(base)
-	t.running++
-	t.most = max(t.most, t.running)
+	f.ctx, f.ctxEnd = context.WithCancelCause(context.Background()) // close ends it, too
+	t.runsLocked(f)
 	if !k.alone {
 		t.listLocked(f)
 	}
@@ -408,16 +417,6 @@ func (t *flights) overrun(f *flight, err error) {
 	f.cancel(err)
 }
 
-// overrunHead is overrun for a flight that has not settled yet.
-func (t *flights) overrunHead(f *flight, err error) {
-	t.mu.Lock()
-	settled := f.settled
-	t.mu.Unlock()
-	if !settled {
-		t.overrun(f, err)
-	}
-}
-
 // disown says that no cache wants f's body any more: nobody joins it from now on,
 // and without readers it ends.
 func (t *flights) disown(f *flight) {
@@ -463,7 +462,7 @@ func (t *flights) end(f *flight) {
 	t.mu.Lock()
 	t.barLocked(f)
 	f.ended = true
-	t.running--
+	t.ranLocked(f)
 	drained := !f.body.occupied()
 	t.mu.Unlock()
 	if drained {

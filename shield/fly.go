@@ -27,20 +27,12 @@ func (s *Shield) run(f *flight) {
 	}
 	defer s.origins.done(o)
 
-	// Waiters are let go even when the fetch ignores its cancellation. The second
-	// is for one that does not, to come to a stale answer.
+	// The second is for a fetch that does not ignore its cancellation, to come to a stale answer.
 	wait := o.headerTimeout() + time.Second
 	if s.opts.Parent != nil {
 		wait = 2*wait + parentGrace // the parent waits as long for the origin, and may be gone
 	}
-	head := time.AfterFunc(wait, func() {
-		s.flights.overrunHead(f, fmt.Errorf("%w: no answer in %s", ErrOriginTimeout, wait))
-	})
-	defer head.Stop()
-	total := time.AfterFunc(o.totalTimeout(), func() {
-		s.flights.overrun(f, fmt.Errorf("%w: not done in %s", ErrOriginTimeout, o.totalTimeout()))
-	})
-	defer total.Stop()
+	s.flights.allow(f, wait, o.totalTimeout())
 	switch {
 	case s.opts.Parent != nil:
 		s.flyUp(f)
@@ -138,6 +130,7 @@ func (s *Shield) ask(f *flight) (*rfc9111.Response, error) {
 	out := forFlight(f.req, stored, f.accepted())
 	out.setRange(f.ranged)
 	out.hear(f.req, f.early.add)
+	out.leash = &f.leash
 	rep, err := s.origins.send(f.ctx, f.req, out)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ type outgoing struct {
 
 	interim func(interim) // told of 1xx responses, nil when nobody wants them
 	control *controlWatch // of the response, nil when its connection is not ours
+	leash   *leash        // of a flight; nil: the context says when the request ends
 
 	upgrade     string // protocol that the client asks for
 	conditional bool   // 304 is an answer

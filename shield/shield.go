@@ -86,7 +86,7 @@ type Shield struct {
 
 	rehearsal *Rehearsal // that this shield does something for, nil mostly
 
-	base   context.Context // of every flight
+	base   context.Context // ends when nothing is waited for any more
 	cancel context.CancelFunc
 
 	mu      sync.Mutex // guards closed, and running.Add against Close
@@ -154,6 +154,7 @@ func (s *Shield) Close(ctx context.Context) error {
 		err = fmt.Errorf("shield: close: fills cut off: %w", ctx.Err())
 	}
 	s.cancel()
+	s.flights.close()
 	if err != nil {
 		// Fetches see the cancellation at once. One that ignores it is left behind.
 		t := time.NewTimer(time.Second)

@@ -127,7 +127,9 @@ func (b *supply) pause() bool {
 // ask asks once for the rest, and makes the answer the reply in progress if it is
 // that. again says whether asking once more may help.
 func (b *supply) ask(header http.Header) (again bool, err error) {
-	rep, err := b.s.origins.send(b.f.ctx, b.f.req, forRest(b.f.req, header))
+	out := forRest(b.f.req, header)
+	out.leash = &b.f.leash
+	rep, err := b.s.origins.send(b.f.ctx, b.f.req, out)
 	if err != nil {
 		return errors.Is(err, ErrOriginUnreachable) || errors.Is(err, ErrOriginTimeout), err
 	}
