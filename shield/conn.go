@@ -153,7 +153,7 @@ func guarded(d dial) dial {
 // watch guards the connection that a request gets, has what comes before its
 // response told, and its head looked at. Each try gets a watch of its own: the
 // connection of the one before may still be read.
-func watch(ctx context.Context, out *outgoing, filter *interimFilter) context.Context {
+func watch(ctx context.Context, out *outgoing) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			c, ok := info.Conn.(*guardedConn)
@@ -167,7 +167,7 @@ func watch(ctx context.Context, out *outgoing, filter *interimFilter) context.Co
 			c.begin(out.control)
 		},
 		Got1xxResponse: func(status int, h textproto.MIMEHeader) error {
-			return filter.take(status, http.Header(h))
+			return out.filter.take(status, http.Header(h))
 		},
 	})
 }

@@ -48,9 +48,8 @@ func newDirect(base *url.URL, d dialer, idle time.Duration) *direct {
 // A call is a request without a body, and when the head of the answer is due.
 type call struct {
 	*outgoing
-	host   string
-	filter *interimFilter
-	due    time.Time
+	host string
+	due  time.Time
 }
 
 // ask asks once. A kept connection that turns out to be closed costs nothing but another

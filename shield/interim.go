@@ -31,7 +31,8 @@ type interim struct {
 // tried. A connection calls it from its own goroutine, also after the request has
 // been given up.
 type interimFilter struct {
-	tell func(interim) // nil: nobody wants them
+	tell  func(interim) // nil: nobody wants them
+	drops []string      // names of fields
 
 	mu     sync.Mutex // guards seen and passed
 	seen   int
@@ -50,6 +51,9 @@ func (f *interimFilter) take(status int, received http.Header) error {
 		return nil
 	}
 	h, size := rfc9111.EndToEnd(received), 0
+	for _, name := range f.drops {
+		h.Del(name)
+	}
 	for name, values := range h {
 		if !isToken(name) {
 			return fmt.Errorf("field name %.100q", name)
@@ -67,12 +71,7 @@ func (f *interimFilter) take(status int, received http.Header) error {
 
 // hear has the interim responses to out told, less what req's route removes.
 func (out *outgoing) hear(req *policy.Request, tell func(interim)) {
-	out.interim = func(i interim) {
-		for _, name := range req.Plan.RemoveResponseHeaders {
-			i.header.Del(name)
-		}
-		tell(i)
-	}
+	out.filter.tell, out.filter.drops = tell, req.Plan.RemoveResponseHeaders
 }
 
 // sendHearing asks the origin for one client. Its interim responses are passed on

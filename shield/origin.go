@@ -79,17 +79,16 @@ func (o *origin) transport(d dialer, idle time.Duration) http.RoundTripper {
 // send asks one upstream after the other, at most Retries more after the first,
 // and returns the first answer. The header timeout covers all of them.
 func (o *origin) send(ctx context.Context, out *outgoing) (*reply, error) {
-	filter := &interimFilter{tell: out.interim}
 	if o.direct && out.bare() {
-		return o.sendDirect(ctx, out, filter)
+		return o.sendDirect(ctx, out)
 	}
-	return o.sendThrough(ctx, out, filter)
+	return o.sendThrough(ctx, out)
 }
 
 // sendDirect is for requests without a body.
-func (o *origin) sendDirect(ctx context.Context, out *outgoing, filter *interimFilter) (*reply, error) {
+func (o *origin) sendDirect(ctx context.Context, out *outgoing) (*reply, error) {
 	limit := o.headerTimeout()
-	q := call{outgoing: out, host: o.hostFor(out), filter: filter, due: time.Now().Add(limit)}
+	q := call{outgoing: out, host: o.hostFor(out), due: time.Now().Add(limit)}
 	rep, err := o.try(ctx, out, func(u *upstream) (*http.Response, error) {
 		resp, err := o.connections(u).direct.ask(ctx, q)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -105,9 +104,9 @@ func (o *origin) sendDirect(ctx context.Context, out *outgoing, filter *interimF
 }
 
 // sendThrough is for all that net/http has a transport for.
-func (o *origin) sendThrough(ctx context.Context, out *outgoing, filter *interimFilter) (*reply, error) {
+func (o *origin) sendThrough(ctx context.Context, out *outgoing) (*reply, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ctx = watch(ctx, out, filter)
+	ctx = watch(ctx, out)
 	patience := o.patience(cancel)
 	defer patience.end()
 	if out.stream != nil {
@@ -194,7 +193,7 @@ func (o *origin) request(ctx context.Context, u *upstream, out *outgoing) (*http
 		Method:     out.method,
 		URL:        at,
 		Host:       o.hostFor(out),
-		Header:     out.header.Clone(),
+		Header:     out.fields.header(),
 		Proto:      "HTTP/1.1",
 		ProtoMajor: 1,
 		ProtoMinor: 1,

@@ -16,12 +16,12 @@ type outgoing struct {
 	method string
 	target string // byte for byte what the origin gets to see
 	host   string
-	header http.Header
+	fields fields
 
 	body   []byte // of a keyed request
 	stream *upload
 
-	interim func(interim) // told of 1xx responses, nil when nobody wants them
+	filter  interimFilter
 	control *controlWatch // of the response, nil when its connection is not ours
 	leash   *leash        // of a flight; nil: the context says when the request ends
 
@@ -34,20 +34,28 @@ type outgoing struct {
 // validator, and without anything that the key does not name and the response
 // might reflect. accepted is its Accept-Encoding.
 func forFlight(req *policy.Request, stored *rfc9111.Response, accepted string) *outgoing {
-	if !rfc9111.MayBeConditional(req.Method) {
-		stored = nil // or an origin that has nothing newer would answer 412
+	out := &outgoing{method: req.Method, body: req.Body}
+	out.fields = goingOn(req, func(name string) bool { return asksForLess(name) || steers(req, name) })
+	if stored != nil && rfc9111.MayBeConditional(req.Method) { // or an origin that has nothing newer would answer 412
+		out.validate(stored)
 	}
-	h := rfc9111.EndToEndWith(req.Header, ownRoom)
-	rfc9111.MakeConditional(h, stored)
-	out := &outgoing{method: req.Method, body: req.Body, header: h}
-	out.conditional = h["If-None-Match"] != nil || h["If-Modified-Since"] != nil
 	if req.Whole != nil {
-		h.Set("Range", rangeOf(req.Slice))
+		out.fields.set("Range", rangeOf(req.Slice))
 		out.ranged = true
 	}
 	out.address(req)
 	out.fitKey(req, accepted)
 	return out
+}
+
+// validate makes out a request for what is newer than stored.
+func (out *outgoing) validate(stored *rfc9111.Response) {
+	h := http.Header{}
+	rfc9111.MakeConditional(h, stored)
+	for name, values := range h {
+		out.fields.set(name, values...)
+		out.conditional = true
+	}
 }
 
 // forRest makes the request for what is missing of a flight's body: the flight's
@@ -61,8 +69,9 @@ func forRest(req *policy.Request, header http.Header) *outgoing {
 // setRange has only the range of header asked for, if it is not nil.
 func (out *outgoing) setRange(header http.Header) {
 	for _, name := range []string{"Range", "If-Range"} {
-		if header[name] != nil {
-			out.header[name], out.ranged = header[name], true
+		if values := header[name]; values != nil {
+			out.fields.set(name, values...)
+			out.ranged = true
 		}
 	}
 }
@@ -71,34 +80,34 @@ func (out *outgoing) setRange(header http.Header) {
 // fields included, with its address. accepted is its Accept-Encoding, unless the caches
 // are bypassed.
 func forPass(req *policy.Request, accepted string) *outgoing {
-	h := rfc9111.EndToEnd(req.Header)
-	out := &outgoing{method: req.Method, body: req.Body, header: h}
+	out := &outgoing{method: req.Method, body: req.Body}
+	out.fields = goingOn(req, func(name string) bool { return req.Bypass == "" && steers(req, name) })
 	if req.Stream != nil && req.Length != 0 {
 		out.stream = &upload{src: req.Stream, length: req.Length, trailer: announced(req)}
 		if out.stream.trailer != nil {
 			out.stream.fields = req.Trailer.Fields
 		}
 	}
-	out.conditional = slices.ContainsFunc(conditionalFields, func(f string) bool { return h.Get(f) != "" })
-	out.ranged = h.Get("Range") != ""
+	out.conditional = slices.ContainsFunc(conditionalFields, func(f string) bool { return out.fields.get(f) != "" })
+	out.ranged = out.fields.get("Range") != ""
 	via := req.Header.Get("Via")
 	out.address(req)
 	if req.TakesTrailers { // RFC 9110 10.1.4
-		h.Set("Te", "trailers")
-		h.Set("Connection", "TE")
+		out.fields.set("Te", "trailers")
+		out.fields.set("Connection", "TE")
 	}
 	if via != "" {
-		h.Set("Via", via+", "+ownVia)
+		out.fields.set("Via", via+", "+ownVia)
 	}
 	if req.Bypass == "" {
 		out.fitKey(req, accepted)
 		return out
 	}
-	h.Set("X-Forwarded-For", req.Client)
+	out.fields.set("X-Forwarded-For", req.Client)
 	if up := req.Header.Get("Upgrade"); up != "" {
 		out.upgrade = up
-		h.Set("Connection", "Upgrade")
-		h.Set("Upgrade", up)
+		out.fields.set("Connection", "Upgrade")
+		out.fields.set("Upgrade", up)
 	}
 	return out
 }
@@ -108,120 +117,91 @@ var conditionalFields = []string{"If-None-Match", "If-Modified-Since", "If-Match
 const ownVia = "1.1 weir"
 
 // ownRoom is for the fields that most requests to origins have and clients did not send.
-const ownRoom = 4
+const ownRoom = 6
 
-// ownFields are no client's to set.
-var ownFields = []string{"Forwarded", "Expect", "Surrogate-Capability", "X-Original-Qs", "X-Device"}
-
-// address sets what every request to an origin has, over anything of that name
-// that the client sent.
-func (out *outgoing) address(req *policy.Request) {
-	h := out.header
-	for _, name := range req.Plan.RemoveRequestHeaders {
-		h.Del(name)
+// goingOn returns the fields of a client's request that go on, but those that drops names.
+func goingOn(req *policy.Request, drops func(name string) bool) fields {
+	h := req.Header
+	if !rfc9111.IsEndToEnd(h) {
+		h = rfc9111.EndToEnd(h)
 	}
-	for name := range h {
-		if (strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Weir-")) && !keyed(req, name) {
-			delete(h, name)
+	on := make(fields, 0, len(h)+ownRoom)
+	for name, values := range h {
+		if isOwn(req, name) || drops(name) {
+			continue
+		}
+		for _, v := range values {
+			on = append(on, field{name, v})
 		}
 	}
-	for _, name := range ownFields {
-		delete(h, name)
+	return on
+}
+
+// isOwn says whether a field is no client's to set.
+func isOwn(req *policy.Request, name string) bool {
+	switch name {
+	case "Forwarded", "Expect", "Surrogate-Capability", "X-Original-Qs", "X-Device", "X-Forwarded-Proto", "X-Forwarded-Host", "Via":
+		return true
 	}
-	if h.Get("User-Agent") == "" {
-		h["User-Agent"] = []string{""} // keeps net/http from sending its own
+	return (strings.HasPrefix(name, "X-Forwarded-") || strings.HasPrefix(name, "X-Weir-")) && !keyed(req, name)
+}
+
+// asksForLess says whether a field asks for a part, or for something newer: what is fetched for all is whole.
+func asksForLess(name string) bool {
+	return name == "Range" || slices.Contains(conditionalFields, name)
+}
+
+// address sets what every request to an origin has.
+func (out *outgoing) address(req *policy.Request) {
+	for _, name := range req.Plan.RemoveRequestHeaders {
+		out.fields.remove(name)
 	}
-	told := []string{req.Scheme, req.Host, ownVia}
-	h["X-Forwarded-Proto"], h["X-Forwarded-Host"], h["Via"] = told[:1:1], told[1:2:2], told[2:]
+	out.fields = append(out.fields, field{"X-Forwarded-Proto", req.Scheme}, field{"X-Forwarded-Host", req.Host}, field{"Via", ownVia})
 	if req.Plan.Rules.SurrogateControl {
-		h.Set("Surrogate-Capability", rfc9111.SurrogateCapability)
+		out.fields.set("Surrogate-Capability", rfc9111.SurrogateCapability)
 	}
 	out.target, out.host = req.Target, req.Host
 }
 
-// fitKey makes the header agree with the key: what names a class in the key is
-// set from it, and what could steer the response past the key is removed.
+// fitKey makes the header agree with the key: what names a class in the key is set from it.
 func (out *outgoing) fitKey(req *policy.Request, accepted string) {
-	h := out.header
-	for name := range h {
-		if overrides(name) && !keyed(req, name) {
-			delete(h, name)
-		}
-	}
-	h.Del("Accept-Encoding")
 	if accepted != "" {
-		h.Set("Accept-Encoding", accepted)
+		out.fields.set("Accept-Encoding", accepted)
 	}
 	if req.Keyed.QueryChanged {
-		h.Set("X-Original-Qs", req.Keyed.OriginalQuery)
+		out.fields.set("X-Original-Qs", req.Keyed.OriginalQuery)
 	}
 	if req.Keyed.Device != "" {
-		h.Set("X-Device", req.Keyed.Device)
+		out.fields.set("X-Device", req.Keyed.Device)
 	}
+}
+
+// steers says whether a field could steer the response past the key.
+func steers(req *policy.Request, name string) bool {
+	return name == "Accept-Encoding" || overrides(name) && !keyed(req, name)
 }
 
 func keyed(req *policy.Request, name string) bool {
 	return req.Plan.Key != nil && slices.Contains(req.Plan.Key.Headers, name)
 }
 
-// overrideFields are read by frameworks, proxies and middlewares in place of the
+// overrides says whether frameworks, proxies and middlewares read a field in place of the
 // request line, the Host or the connection's address.
-var overrideFields = map[string]bool{
-	"Base-Url":                 true,
-	"Cf-Connecting-Ip":         true,
-	"Client-Ip":                true,
-	"Fastly-Client-Ip":         true,
-	"Fastly-Host":              true,
-	"Forwarded-For":            true,
-	"Forwarded-Host":           true,
-	"Front-End-Https":          true,
-	"Proxy":                    true,
-	"Proxy-Host":               true,
-	"Request-Uri":              true,
-	"True-Client-Ip":           true,
-	"X-Accel-Mapping":          true,
-	"X-Arr-Ssl":                true,
-	"X-Backend-Host":           true,
-	"X-Client-Ip":              true,
-	"X-Cluster-Client-Ip":      true,
-	"X-Forward-For":            true,
-	"X-Forwarder-For":          true,
-	"X-Forwarded":              true,
-	"X-Host":                   true,
-	"X-Host-Override":          true,
-	"X-Http-Destinationurl":    true,
-	"X-Http-Host":              true,
-	"X-Http-Host-Override":     true,
-	"X-Http-Method":            true,
-	"X-Http-Method-Override":   true,
-	"X-Http-Path-Override":     true,
-	"X-Method":                 true,
-	"X-Method-Override":        true,
-	"X-Now-Route-Matches":      true,
-	"X-Original-Forwarded-For": true,
-	"X-Original-Host":          true,
-	"X-Original-Path":          true,
-	"X-Original-Remote-Addr":   true,
-	"X-Original-Uri":           true,
-	"X-Original-Url":           true,
-	"X-Originating-Ip":         true,
-	"X-Override-Url":           true,
-	"X-Proxy-Url":              true,
-	"X-Proxyuser-Ip":           true,
-	"X-Real-Ip":                true,
-	"X-Remote-Addr":            true,
-	"X-Remote-Ip":              true,
-	"X-Request-Uri":            true,
-	"X-Rewrite-Url":            true,
-	"X-Scheme":                 true,
-	"X-Sendfile-Type":          true,
-	"X-Server-Name":            true,
-	"X-Url-Scheme":             true,
-}
-
 func overrides(name string) bool {
-	return overrideFields[name] || strings.Contains(name, "_") ||
-		strings.HasPrefix(name, "X-Middleware-") || strings.HasPrefix(name, "X-Envoy-")
+	switch name {
+	case "Base-Url", "Cf-Connecting-Ip", "Client-Ip", "Fastly-Client-Ip", "Fastly-Host", "Forwarded-For",
+		"Forwarded-Host", "Front-End-Https", "Proxy", "Proxy-Host", "Request-Uri", "True-Client-Ip",
+		"X-Accel-Mapping", "X-Arr-Ssl", "X-Backend-Host", "X-Client-Ip", "X-Cluster-Client-Ip",
+		"X-Forward-For", "X-Forwarder-For", "X-Forwarded", "X-Host", "X-Host-Override",
+		"X-Http-Destinationurl", "X-Http-Host", "X-Http-Host-Override", "X-Http-Method",
+		"X-Http-Method-Override", "X-Http-Path-Override", "X-Method", "X-Method-Override",
+		"X-Now-Route-Matches", "X-Original-Forwarded-For", "X-Original-Host", "X-Original-Path",
+		"X-Original-Remote-Addr", "X-Original-Uri", "X-Original-Url", "X-Originating-Ip", "X-Override-Url",
+		"X-Proxy-Url", "X-Proxyuser-Ip", "X-Real-Ip", "X-Remote-Addr", "X-Remote-Ip", "X-Request-Uri",
+		"X-Rewrite-Url", "X-Scheme", "X-Sendfile-Type", "X-Server-Name", "X-Url-Scheme":
+		return true
+	}
+	return strings.Contains(name, "_") || strings.HasPrefix(name, "X-Middleware-") || strings.HasPrefix(name, "X-Envoy-")
 }
 
 // locate puts target on an upstream so that net/http writes its very bytes, or

@@ -3,7 +3,47 @@ package shield
 import (
 	"fmt"
 	"net/http"
+	"slices"
 )
+
+// A field is a line of a request head.
+type field struct{ name, value string } // the name is canonical
+
+// fields are those of a request, in the order in which they are sent.
+type fields []field
+
+func (f fields) get(name string) string {
+	for _, one := range f {
+		if one.name == name {
+			return one.value
+		}
+	}
+	return ""
+}
+
+func (f *fields) remove(name string) {
+	*f = slices.DeleteFunc(*f, func(one field) bool { return one.name == name })
+}
+
+// set puts values in the place of all there are.
+func (f *fields) set(name string, values ...string) {
+	f.remove(name)
+	for _, v := range values {
+		*f = append(*f, field{name, v})
+	}
+}
+
+// header is for net/http, with what keeps it from adding a User-Agent of its own.
+func (f fields) header() http.Header {
+	h := make(http.Header, len(f)+1)
+	for _, one := range f {
+		h[one.name] = append(h[one.name], one.value)
+	}
+	if h.Get("User-Agent") == "" {
+		h["User-Agent"] = []string{""}
+	}
+	return h
+}
 
 // bare says whether out is a request head and nothing else, now and later.
 func (out *outgoing) bare() bool {
@@ -35,18 +75,16 @@ func (out *outgoing) appendTo(p []byte, host string) ([]byte, error) {
 	p = append(p, out.target...)
 	p = append(p, " HTTP/1.1\r\n"...)
 	p, err := appendField(p, "Host", host)
-	for name, values := range out.header {
+	for _, f := range out.fields {
 		switch {
-		case name == "Host", name == "Content-Length", name == "Transfer-Encoding", name == "Trailer":
+		case err != nil:
+			return nil, err
+		case f.name == "Host", f.name == "Content-Length", f.name == "Transfer-Encoding", f.name == "Trailer":
 			continue // are not of the header but of the message
-		case name == "User-Agent" && len(values) > 0 && values[0] == "":
+		case f.name == "User-Agent" && f.value == "":
 			continue
 		}
-		for _, v := range values {
-			if err == nil {
-				p, err = appendField(p, name, v)
-			}
-		}
+		p, err = appendField(p, f.name, f.value)
 	}
 	return append(p, "\r\n"...), err
 }

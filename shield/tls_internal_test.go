@@ -87,7 +87,7 @@ func secured(t *testing.T, cut int, answer func(r *http.Request) (parts []string
 
 func (d *direct) get(t *testing.T, target string) string {
 	t.Helper()
-	q := call{outgoing: &outgoing{method: http.MethodGet, target: target}, host: "a.test", filter: &interimFilter{}, due: time.Now().Add(time.Minute)}
+	q := call{outgoing: &outgoing{method: http.MethodGet, target: target}, host: "a.test", due: time.Now().Add(time.Minute)}
 	resp, err := d.ask(context.Background(), q)
 	if err != nil {
 		t.Fatal(err)

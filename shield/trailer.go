@@ -36,7 +36,7 @@ func announced(req *policy.Request) http.Header {
 	}
 	var h http.Header
 	for _, name := range req.Trailer.Names {
-		if slices.Contains(ownFields, name) || overrides(name) || slices.Contains(req.Plan.RemoveRequestHeaders, name) {
+		if isOwn(req, name) || overrides(name) || slices.Contains(req.Plan.RemoveRequestHeaders, name) {
 			continue
 		}
 		if h == nil {

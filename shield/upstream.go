@@ -166,8 +166,8 @@ func (o *origin) checkForever(ctx context.Context, u *upstream) {
 func (o *origin) check(ctx context.Context, u *upstream) bool {
 	ctx, cancel := context.WithTimeout(ctx, orElse(o.def.Health.Timeout, 5*time.Second))
 	defer cancel()
-	out := &outgoing{method: http.MethodGet, target: o.def.Health.Path, host: u.base.Host, header: http.Header{"User-Agent": {"weir-health"}}}
-	hreq, err := o.request(watch(ctx, out, &interimFilter{}), u, out)
+	out := &outgoing{method: http.MethodGet, target: o.def.Health.Path, host: u.base.Host, fields: fields{{"User-Agent", "weir-health"}}}
+	hreq, err := o.request(watch(ctx, out), u, out)
 	if err != nil {
 		return false
 	}
