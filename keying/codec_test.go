@@ -105,6 +105,16 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
+// A key is the same in a longer string that begins with its bytes, and stays as it is for any other.
+func TestAKeyInALongerString(t *testing.T) {
+	k := build(t, &keying.Spec{}, get("/a?b=c")).Key
+	for _, s := range []string{k.Bytes() + "and more", k.Bytes(), "something else", ""} {
+		if got := k.In(s); got != k || got.Target() != "/a?b=c" || got.Base() != k.Base() {
+			t.Errorf("in %q it is %q", s, got.Bytes())
+		}
+	}
+}
+
 func TestTheZeroKeyHasNoParts(t *testing.T) {
 	if parts := (keying.Key{}).Parts(); parts != nil {
 		t.Errorf("got %+v", parts)

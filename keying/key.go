@@ -3,6 +3,7 @@ package keying
 import (
 	"crypto/sha256"
 	"net/http"
+	"strings"
 )
 
 // Digest is the first 128 bits of the SHA-256 of a key's canonical bytes. It is
@@ -20,6 +21,14 @@ type Key struct {
 
 // Bytes returns the canonical bytes.
 func (k Key) Bytes() string { return k.raw }
+
+// In returns k with its bytes as a part of s, which begins with them: for who keeps a key and more in one piece.
+func (k Key) In(s string) Key {
+	if strings.HasPrefix(s, k.raw) {
+		k.raw = s[:len(k.raw)]
+	}
+	return k
+}
 
 // Digest returns the digest of the canonical bytes.
 func (k Key) Digest() Digest { return k.digest }

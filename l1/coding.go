@@ -65,9 +65,9 @@ var (
 
 func newForm(c coding, body []byte, stored *rfc9111.Response) *form {
 	f := &form{whole: true, body: body}
-	f.head.pack(rfc9111.Recoded(stored, codingNames[c], int64(len(body))))
+	f.head.pack("", rfc9111.Recoded(stored, codingNames[c], int64(len(body))))
 	f.head.place.Store(nowhere)
-	f.cost = formOverhead + allocated(int64(cap(body))) + f.head.cost()
+	f.cost = formOverhead + allocated(int64(cap(body))) + f.head.cost(0)
 	return f
 }
 

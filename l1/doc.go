@@ -64,7 +64,11 @@
 //
 // # What an entry costs
 //
-// The head of an object is held packed into one string, with numbers for common field names. When it is
+// What the collector follows costs time again and again while memory is full. So an object is three pieces: its body, one
+// string of its key and packed head, and the rest with its entry; and maps and lists have numbers in the place of
+// pointers. Six pieces and pointers in all maps took 105 ms of a processor for a collection of 140,000 objects, this takes 62.
+//
+// The head of an object is held packed, with numbers for common field names. When it is
 // asked for it is unpacked and stays open, with the heads that are made of it for sending, until there is no room
 // and it was not asked for since the others were (CLOCK): what is asked for often stays open while many others are
 // asked for once. Open heads have 4 % of the budget of their own, which objects leave to them. 1 KiB of

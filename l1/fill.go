@@ -21,45 +21,46 @@ func (t *Tier) Filled(key keying.Key, resp *rfc9111.Response, body []byte) {
 		t.counts.rejected.Add(1)
 		return
 	}
-	o := newObject(resp, body)
+	o := newObject(t.hash(key.Bytes()), key, resp, body)
 	o.used.Store(t.opts.Now().UnixNano())
-	e := &entry{hash: t.hash(key.Bytes()), key: key}
-	if o.used.Load()-resp.ResponseTime.UnixNano() > int64(promotedAfter) {
-		e.uses.Store(1)
-	}
 
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
-	e.generation = t.generation.Load() // under the lock: Clear sweeps what it does not let in
-	old := t.store.peekLocked(e.hash)
+	generation := t.generation.Load() // under the lock: Clear sweeps what it does not let in
+	old := t.store.peekLocked(o.alone.hash)
 	if old != nil && (old.key.Bytes() != key.Bytes() || !t.current(old)) {
-		t.store.removeLocked(e.hash)
+		t.store.takeOutLocked(old)
 		old = nil
 	}
 	var others []*object
 	if old != nil {
-		others = old.variants
-	}
-	if replaced := selected(others, resp.Selection); replaced != nil {
-		if newer(&replaced.head.bare, resp) {
-			t.counts.rejected.Add(1)
-			return
+		if replaced := old.selected(resp.Selection); replaced != nil {
+			if newer(&replaced.head.bare, resp) {
+				t.counts.rejected.Add(1)
+				return
+			}
+			o.inherit(replaced, resp)
 		}
-		o.inherit(replaced, resp)
+		others = old.without(resp.Selection)
 	}
-	if int64(len(body)) > t.opts.MaxObject || !t.store.fits(e.costWith(o)) {
-		// What it replaces is out of date all the same.
+	if int64(len(body)) > t.opts.MaxObject || !t.store.fits(slotsOverhead+o.costNow()) {
 		t.counts.rejected.Add(1)
-		t.store.replaceLocked(e.holding(nil, others, resp.Selection))
+		if old != nil { // what it replaces is out of date all the same
+			t.reduceLocked(old, others)
+		}
 		return
 	}
-	e.holding(o, others, resp.Selection)
-	for len(e.variants) > t.opts.MaxVariants || !t.store.fits(e.cost) {
+	e := o.with(others)
+	e.generation = generation
+	if o.used.Load()-resp.ResponseTime.UnixNano() > int64(promotedAfter) {
+		e.uses.Store(1)
+	}
+	for e.n() > 1 && (e.n() > t.opts.MaxVariants || !t.store.fits(e.cost)) {
 		e.dropLeastUsed()
 		t.counts.evictions.Add(1)
 	}
 	t.counts.stores.Add(1)
-	t.store.replaceLocked(e)
+	t.store.replaceLocked(old, e)
 	t.codeWanted(e, o)
 }
 
@@ -68,11 +69,22 @@ func (t *Tier) Dropped(key keying.Key, selection rfc9111.Selection) {
 	t.store.mu.Lock()
 	defer t.store.mu.Unlock()
 	old := t.store.peekLocked(t.hash(key.Bytes()))
-	if old == nil || old.key.Bytes() != key.Bytes() || selected(old.variants, selection) == nil {
+	if old == nil || old.key.Bytes() != key.Bytes() || old.selected(selection) == nil {
 		return
 	}
-	e := &entry{hash: old.hash, generation: old.generation, key: old.key}
-	t.store.replaceLocked(e.holding(nil, old.variants, selection))
+	t.reduceLocked(old, old.without(selection))
+}
+
+// reduceLocked leaves only some of an entry's variants, or nothing of it.
+func (t *Tier) reduceLocked(old *entry, variants []*object) {
+	if len(variants) == 0 {
+		t.store.takeOutLocked(old)
+		return
+	}
+	older := variants[1:]
+	e := newEntry(variants[0], &older)
+	e.generation = old.generation
+	t.store.replaceLocked(old, e)
 }
 
 // Clear forgets everything that was stored before it. It holds at once; the room
@@ -95,15 +107,16 @@ func (t *Tier) attach(e *entry, o *object, as coding, f *form) {
 	if held == nil || !held.has(o) || o.form(as).ready() {
 		return
 	}
-	with := &entry{hash: held.hash, generation: held.generation, key: held.key, variants: held.variants}
-	with.cost = held.cost + f.cost
+	with := newEntry(held.newest, held.older)
+	with.generation = held.generation
+	with.cost += f.cost
 	if !t.store.fits(with.cost) {
 		o.slot(as).Store(noRoom)
 		return
 	}
 	o.slot(as).Store(f.held())
 	t.counts.codings.Add(1)
-	t.store.replaceLocked(with)
+	t.store.replaceLocked(held, with)
 }
 
 // inherit takes over the forms of the object that o, with the head resp, replaces, when a validation or a

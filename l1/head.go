@@ -61,8 +61,9 @@ func (o *openHead) slotLocked(ready *ReadyHead) *atomic.Pointer[ReadyHead] {
 	return &o.ready[ready.Plan%readyPlans]
 }
 
-// pack makes h a copy of resp, which shares no strings with what resp was parsed from.
-func (h *head) pack(resp *rfc9111.Response) {
+// pack makes h a copy of resp, which shares no strings with what resp was parsed from. It returns the one
+// string that begins with key and goes on with the fields.
+func (h *head) pack(key string, resp *rfc9111.Response) string {
 	h.bare = *resp
 	h.bare.Header = nil
 	h.bare.Selection = rfc9111.Selection(strings.Clone(string(resp.Selection)))
@@ -74,7 +75,9 @@ func (h *head) pack(resp *rfc9111.Response) {
 		}
 	}
 	var room [1 << 10]byte // enough for most
-	h.fields = string(rfc9111.PackHeader(room[:0], resp.Header))
+	all := string(rfc9111.PackHeader(append(room[:0], key...), resp.Header))
+	h.fields = all[len(key):]
+	return all
 }
 
 // What heads cost, in bytes, beyond the structs.
@@ -87,9 +90,9 @@ const (
 	queueOverhead  = int64(unsafe.Sizeof(list.Element{}))
 )
 
-// cost is what h holds beyond its own size while it is not open.
-func (h *head) cost() int64 {
-	cost := placeOverhead + int64(len(h.bare.Selection)) + allocated(int64(len(h.fields)))
+// cost is what h holds beyond its own size while it is not open, with a key of so many bytes before its fields.
+func (h *head) cost(key int) int64 {
+	cost := placeOverhead + int64(len(h.bare.Selection)) + allocated(int64(key+len(h.fields)))
 	for _, tag := range h.bare.Tags {
 		cost += stringOverhead + int64(len(tag))
 	}

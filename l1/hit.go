@@ -75,7 +75,7 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 	if rfc9111.Judge(asked, &o.head.bare, &ask.Plan.Rules, ask.Now).Reuse != rfc9111.ReuseFresh || !t.ready(o, ask, found) {
 		return false
 	}
-	if len(e.variants) > 1 {
+	if e.n() > 1 {
 		o.used.Store(ask.Now.UnixNano())
 	}
 	found.entry, found.Key, found.TTL = e, e.key, o.head.bare.TTL(ask.Now)
@@ -90,7 +90,7 @@ func (t *Tier) CountHit(found *Found) {
 
 // plainly returns the variant that a request selects, if that is plain to see.
 func (t *Tier) plainly(e *entry, ask *Ask) *object {
-	for _, o := range e.variants {
+	for o := range e.variants() {
 		switch {
 		case o.head.bare.Selection != "" && !o.head.bare.Selection.Only("Accept-Encoding"):
 			return nil

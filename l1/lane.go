@@ -2,6 +2,7 @@ package l1
 
 // lane is a ring of entries in order of arrival.
 type lane struct {
+	all    *ledger
 	oldest *entry
 	bytes  int64
 	n      int
@@ -12,37 +13,35 @@ func (l *lane) push(e *entry) {
 	l.bytes += e.cost
 	l.n++
 	if l.oldest == nil {
-		e.prev, e.next = e, e
+		e.prev, e.next = e.number, e.number
 		l.oldest = e
 		return
 	}
-	youngest := l.oldest.prev
-	e.prev, e.next = youngest, l.oldest
-	youngest.next, l.oldest.prev = e, e
+	youngest := l.all.at(l.oldest.prev)
+	e.prev, e.next = youngest.number, l.oldest.number
+	youngest.next, l.oldest.prev = e.number, e.number
 }
 
 func (l *lane) remove(e *entry) {
 	l.bytes -= e.cost
 	l.n--
-	if e.next == e {
+	if e.next == e.number {
 		l.oldest = nil
-	} else {
-		e.prev.next, e.next.prev = e.next, e.prev
-		if l.oldest == e {
-			l.oldest = e.next
-		}
+		return
 	}
-	e.prev, e.next = nil, nil
+	prev, next := l.all.at(e.prev), l.all.at(e.next)
+	prev.next, next.prev = e.next, e.prev
+	if l.oldest == e {
+		l.oldest = next
+	}
 }
 
-// all calls f for each entry, from the oldest on.
-func (l *lane) all(f func(*entry) bool) {
+// each calls f for each entry, from the oldest on.
+func (l *lane) each(f func(*entry)) {
 	e := l.oldest
 	for range l.n {
-		if !f(e) {
-			return
-		}
-		e = e.next
+		f(e)
+		e = l.all.at(e.next)
 	}
 }
 

@@ -29,7 +29,7 @@ func (t *Tier) Held(ctx context.Context, req *policy.Request) []rfc9111.Standing
 	sight := t.epochs.Sight(ctx, now, req.MinEpoch)
 	asked := rfc9111.Request{Method: req.Method, Header: req.Header}
 	var all []rfc9111.Standing
-	for _, o := range e.variants {
+	for o := range e.variants() {
 		head, judged := t.open(&o.head), t.judged(o)
 		soft := t.epochs.Softened(e.key, head)
 		if soft && judged == head {

@@ -38,7 +38,7 @@ func (c *counts) take(size, max int64) bool {
 
 func (c *counts) add(e *entry, sign int64) {
 	c.bytes.Add(sign * e.cost)
-	c.objects.Add(sign * int64(len(e.variants)))
+	c.objects.Add(sign * int64(e.n()))
 }
 
 // Stats returns the tier's counts. They are read one after the other.

@@ -27,7 +27,8 @@ const (
 // Readers take the lock of one shard. There is one writer at a time, who holds mu.
 type store struct {
 	counts *counts
-	main   *ristretto.Cache[uint64, *entry]
+	all    ledger
+	main   *ristretto.Cache[uint64, uint32] // numbers
 	shards [shardCount]shard
 	max    int64
 	heads  heads
@@ -43,8 +44,8 @@ type store struct {
 type shard struct {
 	sync.RWMutex
 	closed  bool
-	entries map[uint64]*entry
-	_       [24]byte // two shards on one cache line would slow each other down
+	entries map[uint64]uint32 // numbers
+	_       [24]byte          // two shards on one cache line would slow each other down
 }
 
 func newStore(budget int64, counts *counts) (*store, error) {
@@ -53,11 +54,12 @@ func newStore(budget int64, counts *counts) (*store, error) {
 	s.gone.slots = make([]past, slots)
 	s.max = budget - slots*ghostBytes - counters*counterBytes
 	s.heads = heads{counts: counts, budget: s.max}
+	s.young.all, s.kept.all = &s.all, &s.all
 	for i := range s.shards {
-		s.shards[i].entries = make(map[uint64]*entry)
+		s.shards[i].entries = make(map[uint64]uint32)
 	}
 	var err error
-	s.main, err = ristretto.NewCache(&ristretto.Config[uint64, *entry]{
+	s.main, err = ristretto.NewCache(&ristretto.Config[uint64, uint32]{
 		NumCounters:        counters,
 		MaxCost:            s.max,
 		BufferItems:        64,
@@ -80,10 +82,13 @@ func (s *store) find(hash uint64) *entry {
 	if sh.closed {
 		return nil
 	}
-	if e, ok := s.main.Get(hash); ok {
-		return e
+	if number, ok := s.main.Get(hash); ok {
+		return s.all.at(number)
 	}
-	return sh.entries[hash]
+	if number := sh.entries[hash]; number != 0 {
+		return s.all.at(number)
+	}
+	return nil
 }
 
 // peekLocked looks an entry up without a use.
@@ -91,39 +96,38 @@ func (s *store) peekLocked(hash uint64) *entry {
 	if s.closed {
 		return nil
 	}
-	if e := s.shard(hash).entries[hash]; e != nil {
-		return e
+	if number := s.shard(hash).entries[hash]; number != 0 {
+		return s.all.at(number)
 	}
-	e, _ := s.main.Get(hash)
-	return e
+	if number, ok := s.main.Get(hash); ok {
+		return s.all.at(number)
+	}
+	return nil
 }
 
 // fits says whether an entry can be held at all.
 func (s *store) fits(cost int64) bool { return cost <= s.max*largestShare/100 }
 
-// replaceLocked puts e in the place of what is under its hash, at the end of the young lane.
-// An entry without variants only removes. Readers see the old or the new.
-func (s *store) replaceLocked(e *entry) {
+// replaceLocked puts e in the place of old, which is under its hash, nil for nothing, at the end of the young lane.
+// Readers see the old or the new.
+func (s *store) replaceLocked(old, e *entry) {
 	if s.closed {
 		return
 	}
-	if len(e.variants) == 0 {
-		s.removeLocked(e.hash)
-		return
-	}
-	old := s.peekLocked(e.hash)
 	if old != nil {
 		e.uses.Store(max(e.uses.Load(), old.uses.Load()))
-		e.proven = old.proven || old.kept
+		e.proven, e.number = old.proven || old.kept, old.number
 		s.lane(old).remove(old)
 		s.counts.add(old, -1)
 	} else {
+		e.number = s.all.number()
 		e.proven = s.gone.has(e.hash, (s.young.n+s.kept.n)*rememberedShare/100)
 	}
 	s.makeRoomLocked(e)
 	sh := s.shard(e.hash)
 	sh.Lock()
-	sh.entries[e.hash] = e
+	sh.entries[e.hash] = e.number
+	s.all.put(e.number, e)
 	if old != nil && old.kept {
 		s.main.Del(e.hash)
 	}
@@ -132,37 +136,28 @@ func (s *store) replaceLocked(e *entry) {
 	if old == nil {
 		return
 	}
-	for _, o := range old.variants {
+	for o := range old.variants() {
 		if !e.has(o) {
 			s.heads.leave(o)
 		}
 	}
 }
 
-func (s *store) removeLocked(hash uint64) {
-	if e := s.peekLocked(hash); e != nil {
-		s.takeOutLocked(e)
-	}
-}
-
 func (s *store) takeOutLocked(e *entry) {
 	s.lane(e).remove(e)
+	sh := s.shard(e.hash)
+	sh.Lock()
 	if e.kept {
 		s.main.Del(e.hash)
 	} else {
-		s.hideYoung(e)
+		delete(sh.entries, e.hash)
 	}
+	s.all.put(e.number, nil)
+	sh.Unlock()
 	s.counts.add(e, -1)
-	for _, o := range e.variants {
+	for o := range e.variants() {
 		s.heads.leave(o)
 	}
-}
-
-func (s *store) hideYoung(e *entry) {
-	sh := s.shard(e.hash)
-	sh.Lock()
-	delete(sh.entries, e.hash)
-	sh.Unlock()
 }
 
 func (s *store) lane(e *entry) *lane {
@@ -174,7 +169,7 @@ func (s *store) lane(e *entry) *lane {
 
 // makeRoomLocked makes others give way until e fits, and counts it.
 func (s *store) makeRoomLocked(e *entry) {
-	s.counts.objects.Add(int64(len(e.variants)))
+	s.counts.objects.Add(int64(e.n()))
 	for passes := 0; !s.counts.take(e.cost, s.max-s.heads.unused()); passes++ {
 		switch {
 		case s.kept.n == 0 && s.young.n == 0: // cannot be, since it fits
@@ -197,7 +192,7 @@ func (s *store) growUpLocked(e *entry) {
 	if !e.proven {
 		e.uses.Store(0) // what it had has been rewarded
 	}
-	ok := s.main.Set(e.hash, e, e.cost)
+	ok := s.main.Set(e.hash, e.number, e.cost)
 	s.main.Wait()
 	if ok {
 		_, ok = s.main.GetTTL(e.hash)
@@ -207,7 +202,10 @@ func (s *store) growUpLocked(e *entry) {
 		return
 	}
 	s.young.remove(e)
-	s.hideYoung(e) // only now, so that readers find it in one or the other
+	sh := s.shard(e.hash)
+	sh.Lock()
+	delete(sh.entries, e.hash) // only now, so that readers find it in one or the other
+	sh.Unlock()
 	e.kept = true
 	s.kept.push(e)
 }
@@ -220,7 +218,7 @@ func (s *store) passLocked(e *entry, enough bool) {
 		return
 	}
 	e.uses.Store(uses - due)
-	s.kept.oldest = e.next
+	s.kept.oldest = s.all.at(e.next)
 }
 
 // handicapLocked is how many uses more than others an entry needs because it takes more room.
@@ -231,27 +229,26 @@ func (s *store) handicapLocked(e *entry) uint32 {
 
 func (s *store) evictLocked(e *entry) {
 	s.gone.add(e.hash)
-	s.counts.evictions.Add(uint64(len(e.variants)))
+	s.counts.evictions.Add(uint64(e.n()))
 	s.takeOutLocked(e)
 }
 
 // sweep removes all entries that are not current.
 func (s *store) sweep(current func(*entry) bool) {
 	var old []uint64
-	collect := func(e *entry) bool {
+	collect := func(e *entry) {
 		if !current(e) {
 			old = append(old, e.hash)
 		}
-		return true
 	}
 	s.mu.Lock()
-	s.young.all(collect)
-	s.kept.all(collect)
+	s.young.each(collect)
+	s.kept.each(collect)
 	s.mu.Unlock()
 	for _, hash := range old {
 		s.mu.Lock()
 		if e := s.peekLocked(hash); e != nil && !current(e) {
-			s.removeLocked(hash)
+			s.takeOutLocked(e)
 		}
 		s.mu.Unlock()
 	}
@@ -274,6 +271,7 @@ func (s *store) close() {
 		s.shards[i].Unlock()
 	}
 	s.young, s.kept, s.gone = lane{}, lane{}, ghost{}
+	s.all.pages.Store(nil)
 	s.main.Close()
 	s.counts.bytes.Store(0)
 	s.counts.objects.Store(0)

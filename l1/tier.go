@@ -93,7 +93,7 @@ type Tier struct {
 	opts   Options
 
 	hash       func(key string) uint64 // what entries are found by
-	generation atomic.Uint64           // entries of another one are not answered from
+	generation atomic.Uint32           // entries of another one are not answered from
 	store      *store
 	coder      *coder
 	wanted     wanted
@@ -223,12 +223,12 @@ func (t *Tier) lookup(req *policy.Request, now time.Time) held {
 	if e == nil || e.key.Bytes() != req.Keyed.Key.Bytes() || !t.current(e) {
 		return held{}
 	}
-	for _, o := range e.variants {
+	for o := range e.variants() {
 		if o.head.bare.Selection.Matches(req.Header) && t.vouched(e, o) {
 			if !t.fits(o, req) {
 				return held{} // the next tier knows what its client can be given
 			}
-			if len(e.variants) > 1 && !t.rehearsal {
+			if e.n() > 1 && !t.rehearsal {
 				o.used.Store(now.UnixNano())
 			}
 			return held{e, o}

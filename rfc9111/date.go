@@ -74,7 +74,7 @@ const (
 	months = "JanFebMarAprMayJunJulAugSepOctNovDec"
 )
 
-// nameIn is which of the names in list, of three letters each, is name in any case; -1 is none.
+// nameIn says which of the names in list, of three letters each, is name in any case; -1 is none.
 func nameIn(list, name string) int {
 	if at := strings.Index(list, name); at >= 0 && at%3 == 0 {
 		return at / 3 // as nearly all write it
