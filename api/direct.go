@@ -39,14 +39,14 @@ type visit struct {
 
 // serveDirectly has the door answer the plain request whose head is buf and came now. more says that bytes of the
 // next request are there already.
-func (c *guardConn) serveDirectly(h *head, buf []byte, now time.Time, more bool) error {
+func (c *guardConn) serveDirectly(h *head, buf []byte, now time.Time, more bool) (err error) {
 	w := replies.Get().(*reply)
 	defer w.free()
 	w.conn, w.silent = c, len(h.method) == len(http.MethodHead)
 	x := c.visit(h, string(buf))
-	defer c.part(x)
+	defer func() { c.part(err == nil && x.brief) }()
 	x.w, x.rc, x.record.Began = w, *http.NewResponseController(w), now
-	if err := c.runDoor(x, more); err != nil {
+	if err = c.runDoor(x, more); err != nil {
 		_ = c.close() // what is missing of the answer must be seen to be missing
 		return err
 	}
@@ -94,10 +94,10 @@ func (c *guardConn) runDoor(x *exchange, more bool) (err error) {
 	return nil
 }
 
-// part ends the context of a request, unless its answer was there at once: then nobody has to do with
-// it any more, and the next request may have the same.
-func (c *guardConn) part(x *exchange) {
-	if !x.brief || c.caller.request.Context().Err() != nil {
+// part ends the context of a request, unless all went well and the answer was whole when it came: then nobody has
+// to do with the request any more, and the next one may have the same. A client that left asks for nothing more.
+func (c *guardConn) part(whole bool) {
+	if !whole {
 		c.caller.leave()
 		c.caller = caller{}
 	}

@@ -153,6 +153,7 @@ type exchange struct {
 	extended time.Time // when the write deadline was last set
 	record   Record
 	req      policy.Request // for the tiers, once it is admitted
+	length   [1]string      // the value of Content-Length
 }
 
 // begin puts the bounds on the connection that hold until something renews them.

@@ -76,6 +76,7 @@ type outcome struct {
 	length  int64           // of the body that is sent, or would be for HEAD; -1 when not known
 	ranged  bool            // Range would be served
 	hasBody bool
+	room    []string // empty, for the value of Content-Length; nil: none is kept ready
 }
 
 // shape applies the request's preconditions and ranges to the answer, RFC 9110
@@ -131,6 +132,7 @@ func bodyLength(ans *rfc9111.Answer) int64 {
 // head writes the response head except for its status.
 func (x *exchange) head(req *policy.Request, ans *rfc9111.Answer, out outcome) {
 	h := x.w.Header()
+	out.room = x.length[:0]
 	out.head(h, req, ans, x.door.opts.Now())
 	x.tell(h, &ans.Decision)
 	if x.sticky != nil {
@@ -212,7 +214,7 @@ func (out *outcome) fields(h http.Header, req *policy.Request, size int64) {
 	case req.Method == http.MethodHead && out.length <= 0:
 		// The origin, asked with HEAD, may have said how long a GET would be.
 	case out.length >= 0:
-		h["Content-Length"] = []string{strconv.FormatInt(out.length, 10)}
+		h["Content-Length"] = append(out.room, strconv.FormatInt(out.length, 10))
 	default:
 		delete(h, "Content-Length")
 	}
