@@ -49,8 +49,8 @@ func whole() error   { return io.EOF }
 func broken() error  { return fmt.Errorf("%w: a cut", shield.ErrOriginTruncated) }
 func panicky() error { panic("in the middle of the body") }
 
-// oddTier answers with all that is hard to pass on, as the path says.
-func oddTier() *tier {
+// oddTier answers with all that is hard to pass on, as the path says. Below /fields that is what w says.
+func (w *oddWorld) oddTier() *tier {
 	return &tier{fetch: func(_ context.Context, req *policy.Request) (*rfc9111.Answer, error) {
 		kind, rest, _ := strings.Cut(strings.TrimPrefix(req.Target, "/"), "/")
 		length, _ := strconv.ParseInt(rest, 10, 64)
@@ -98,6 +98,10 @@ func oddTier() *tier {
 				ans.Head.Header.Add("X-"+strconv.FormatInt(i*7919%length, 36), rest)
 			}
 			return ans, nil
+		case "fields":
+			ans := stored("body")
+			maps.Copy(ans.Head.Header, w.fields)
+			return ans, nil
 		case "bare":
 			ans := stored("<html>")
 			ans.Head.Header = http.Header{}
@@ -119,14 +123,16 @@ var oddErrors = []error{
 // oddWorld is a node in front of an oddTier.
 type oddWorld struct {
 	hitWorld
-	tier  *tier
-	lines *observer.ObservedLogs
+	tier   *tier
+	lines  *observer.ObservedLogs
+	fields http.Header
 }
 
-func newOddWorld(t *testing.T, direct bool) *oddWorld {
+func newOddWorld(t testing.TB, direct bool) *oddWorld {
 	t.Helper()
 	core, lines := observer.New(zap.InfoLevel)
-	w := &oddWorld{tier: oddTier(), lines: lines}
+	w := &oddWorld{lines: lines}
+	w.tier = w.oddTier()
 	w.door = newDoor(t, w.tier, oddRoutes, api.DoorOptions{Log: zap.New(core)})
 	w.opts = api.GuardOptions{Region: "fra", HalfClose: time.Minute, Linger: time.Nanosecond, Refused: w.door.Refused}
 	if direct {
@@ -153,20 +159,7 @@ func TestDirectAnswersAreWhatTheServerWrites(t *testing.T) {
 		for _, in := range []string{
 			get(target), head1(target), get(target) + get("/"), get(target, browser...), get(target, "x-a: 1", "X-A:\t2 ", "X-a:", `If-None-Match: "a"`),
 		} {
-			got, want := undated(direct.play(in, 1<<20)), undated(slow.play(in, 1<<20))
-			if !bytes.Equal(got, want) {
-				t.Errorf("%.200q\n got %.900q\nwant %.900q", in, got, want)
-			}
-			gotAsked, wantAsked := direct.tier.requests(), slow.tier.requests()
-			if len(gotAsked) != len(wantAsked) {
-				t.Fatalf("%.200q: %d requests, want %d", in, len(gotAsked), len(wantAsked))
-			}
-			for i, want := range wantAsked {
-				if got := *gotAsked[i]; !alike(got, *want) {
-					t.Errorf("%.200q\n got %+v\nwant %+v", in, got, *want)
-				}
-			}
-			direct.tier.asked, slow.tier.asked = nil, nil
+			equalWays(t, direct, slow, in)
 		}
 	}
 	if got, want := direct.door.Stats(), slow.door.Stats(); !reflect.DeepEqual(got.Requests, want.Requests) || got.Aborted != want.Aborted || got.Active != 0 || got.BytesSent != want.BytesSent {
@@ -184,6 +177,40 @@ func TestDirectAnswersAreWhatTheServerWrites(t *testing.T) {
 			t.Errorf("%v\nwant %v", g, w)
 		}
 	}
+}
+
+// equalWays has the same bytes answered in both ways.
+func equalWays(t *testing.T, direct, slow *oddWorld, in string) {
+	t.Helper()
+	got, want := undated(direct.play(in, 1<<20)), undated(slow.play(in, 1<<20))
+	if !bytes.Equal(got, want) {
+		t.Errorf("%.200q\n got %.900q\nwant %.900q", in, got, want)
+	}
+	gotAsked, wantAsked := direct.tier.requests(), slow.tier.requests()
+	if len(gotAsked) != len(wantAsked) {
+		t.Fatalf("%.200q: %d requests, want %d", in, len(gotAsked), len(wantAsked))
+	}
+	for i, want := range wantAsked {
+		if got := *gotAsked[i]; !alike(got, *want) {
+			t.Errorf("%.200q\n got %+v\nwant %+v", in, got, *want)
+		}
+	}
+	direct.tier.asked, slow.tier.asked = nil, nil
+}
+
+// FuzzDirect compares what becomes of any fields of a request, and of an answer.
+func FuzzDirect(f *testing.F) {
+	f.Add(strings.Join(browser, "\r\n")+"\r\n", "X-A", "a\r\nb", "d")
+	f.Add("x-a: 1\r\nX-A:\t2 \r\nX-a:\r\nx_b: 3\r\nWeir-C: 4\r\n", "Date", " ", "\n")
+	f.Add("accept: a\r\nACCEPT-ENCODING: br;q=0\r\nKeep-Alive: 5\r\nProxy-A: 1\r\n", "Connection", "close", "")
+	direct, slow := newOddWorld(f, true), newOddWorld(f, false)
+	f.Fuzz(func(t *testing.T, lines, name, first, second string) {
+		direct.fields = http.Header{name: {first, second}}
+		slow.fields = direct.fields
+		equalWays(t, direct, slow, "GET /fields?a HTTP/1.1\r\nHost: a.test\r\n"+lines+"\r\n"+get("/fields"))
+		direct.lines.TakeAll()
+		slow.lines.TakeAll()
+	})
 }
 
 // What a route looks at gets as far as to the shield of an edge.
