@@ -16,6 +16,7 @@
 //	hit.go         route, key and object
 //	hit_render.go  the head of the answer, kept ready with the object
 //	hit_conn.go    writing it; deadlines, and the end of the connection
+//	hit_file.go    the same for bodies that lie in files: sendfile(2)
 //	hit_young.go   connections that the server knows nothing of yet, when it ends
 //
 // Other plain requests come to the door from there as well, past net/http, which takes a

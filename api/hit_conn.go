@@ -18,6 +18,7 @@ type hitConn struct {
 	state    atomic.Int32
 	pieces   [2][]byte
 	sending  net.Buffers // what is left of pieces
+	file     *fileSend   // nil until it is first needed
 }
 
 // What Close has to know of a connection.
@@ -147,15 +148,24 @@ func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
 		n, err := c.Conn.Write(x.out)
 		return int64(max(0, n-head)), err
 	}
-	c.hits.pieces = [2][]byte{x.out, body}
+	if x.found.File != nil && len(body) > 0 {
+		if s := c.fileSend(); s != nil {
+			return x.sendFile(c, s)
+		}
+	}
+	sent, err = c.sendPieces(x.out, body, allowed)
+	return max(0, sent-int64(len(x.out))), err
+}
+
+// sendPieces sends two pieces, and returns how much of them has gone.
+func (c *guardConn) sendPieces(head, body []byte, allowed time.Duration) (sent int64, err error) {
+	c.hits.pieces = [2][]byte{head, body}
 	c.hits.sending = c.hits.pieces[:]
 	defer func() { c.hits.pieces, c.hits.sending = [2][]byte{}, nil }()
 	if vectored(c.Conn) {
-		sent, err = c.writeVector(allowed)
-	} else {
-		sent, err = c.writePieces(allowed)
+		return c.writeVector(allowed)
 	}
-	return max(0, sent-int64(len(x.out))), err
+	return c.writePieces(allowed)
 }
 
 // vectored says whether conn takes two pieces in one system call.

@@ -46,10 +46,11 @@ const hitRoutes = `
 
 // hitWorld is a node whose origin's answers follow from the request, and whose time stands still.
 type hitWorld struct {
-	tier *l1.Tier
-	door *api.Door
-	hits atomic.Int64 // answered by the hit path
-	opts api.GuardOptions
+	tier  *l1.Tier
+	door  *api.Door
+	hits  atomic.Int64 // answered by the hit path
+	filed atomic.Int64 // of these, with a body that lay in a file
+	opts  api.GuardOptions
 }
 
 func newHitWorld(t testing.TB, fast bool) *hitWorld {
@@ -61,7 +62,7 @@ func newLoggedHitWorld(t testing.TB, fast bool, log *zap.Logger, journal *api.Jo
 	t.Helper()
 	w := &hitWorld{opts: api.GuardOptions{Region: "fra", HalfClose: time.Minute, Linger: time.Nanosecond}}
 	clock := func() time.Time { return now }
-	tier, err := l1.New(below{w}, stillEpochs{}, l1.Options{MaxBytes: 64 << 20, Now: clock})
+	tier, err := l1.New(below{w}, stillEpochs{}, l1.Options{MaxBytes: 64 << 20, MaxFiles: 8, Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +85,9 @@ func (w *hitWorld) Keep(found *l1.Found, ready *l1.ReadyHead) { w.tier.Keep(foun
 
 func (w *hitWorld) CountHit(found *l1.Found) {
 	w.hits.Add(1)
+	if found.File != nil {
+		w.filed.Add(1)
+	}
 	w.tier.CountHit(found)
 }
 
@@ -150,6 +154,8 @@ func originSays(req *policy.Request) (*rfc9111.Response, []byte) {
 		r.Header.Set("Last-Modified", "Sun, 01 Mar 2026 10:00:00 GMT")
 	case "/long":
 		body += strings.Repeat("0123456789abcdef", 6000)
+	case "/huge":
+		body += strings.Repeat("0123456789abcdef", 60000)
 	case "/middle":
 		body += strings.Repeat("0123456789abcdef", 1000)
 	case "/empty":

@@ -31,6 +31,8 @@ type openHead struct {
 	resp  rfc9111.Response
 	ready [readyPlans]atomic.Pointer[ReadyHead] // nil until somebody made them
 	used  atomic.Bool                           // since it came to its place in the queue
+	sent  atomic.Uint32                         // answers with a large body, while that has no file
+	file  atomic.Pointer[BodyFile]              // nil mostly; changed under heads.mu
 
 	cost  int64 // those that are ready included; this and what follows is guarded by heads.mu
 	place *headPlace
@@ -125,11 +127,16 @@ type heads struct {
 	counts *counts
 	budget int64 // of all that is held
 
-	bytes atomic.Int64 // changed under mu
+	maxFiles int
+
+	bytes atomic.Int64 // changed under mu; without the files'
 
 	mu     sync.Mutex
 	closed bool
 	queue  list.List // of *openHead, in the order in which they are looked at for room
+
+	files     list.List // of *BodyFile, likewise
+	fileBytes int64
 }
 
 // open returns what h is as others need it.
@@ -219,6 +226,7 @@ func (hs *heads) makeRoomLocked(cost int64) bool {
 }
 
 func (hs *heads) shutLocked(o *openHead) {
+	hs.closeFileLocked(o)
 	hs.queue.Remove(o.queue)
 	o.place.Store(nil)
 	hs.bytes.Add(-o.cost)

@@ -26,6 +26,7 @@ type Found struct {
 	Key    keying.Key
 	Head   *rfc9111.Response
 	Body   []byte
+	File   *BodyFile     // which holds Body, too; nil mostly
 	Varied bool          // as in an [rfc9111.Answer]
 	TTL    time.Duration // what is left of its lifetime
 	Ready  *ReadyHead    // what was kept for it and the plan, nil for nothing
@@ -82,9 +83,11 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 	return true
 }
 
-// CountHit counts an answer that was made of what Hit found.
+// CountHit counts an answer that was made of what Hit found. After some with a large body it takes the time to put
+// that into a [BodyFile].
 func (t *Tier) CountHit(found *Found) {
 	found.entry.use()
+	t.sent(found)
 	t.counts.hits.Add(1)
 }
 
@@ -123,7 +126,7 @@ func (t *Tier) ready(o *object, ask *Ask, found *Found) bool {
 		}
 	}
 	found.open = t.store.heads.open(h)
-	found.Head, found.Ready = &found.open.resp, found.open.by(ask.Plan)
+	found.Head, found.File, found.Ready = &found.open.resp, found.open.file.Load(), found.open.by(ask.Plan)
 	return true
 }
 

@@ -48,12 +48,13 @@ type shard struct {
 	_       [24]byte          // two shards on one cache line would slow each other down
 }
 
-func newStore(budget int64, counts *counts) (*store, error) {
+func newStore(opts *Options, counts *counts) (*store, error) {
 	s := &store{counts: counts}
+	budget := opts.MaxBytes
 	slots := budget/bytesPerGhost + 1
 	s.gone.slots = make([]past, slots)
 	s.max = budget - slots*ghostBytes - counters*counterBytes
-	s.heads = heads{counts: counts, budget: s.max}
+	s.heads = heads{counts: counts, budget: s.max, maxFiles: opts.MaxFiles}
 	s.young.all, s.kept.all = &s.all, &s.all
 	for i := range s.shards {
 		s.shards[i].entries = make(map[uint64]uint32)
@@ -123,7 +124,8 @@ func (s *store) replaceLocked(old, e *entry) {
 		e.number = s.all.number()
 		e.proven = s.gone.has(e.hash, (s.young.n+s.kept.n)*rememberedShare/100)
 	}
-	s.makeRoomLocked(e)
+	s.makeRoomLocked(e.cost)
+	s.counts.objects.Add(int64(e.n()))
 	sh := s.shard(e.hash)
 	sh.Lock()
 	sh.entries[e.hash] = e.number
@@ -167,13 +169,12 @@ func (s *store) lane(e *entry) *lane {
 	return &s.young
 }
 
-// makeRoomLocked makes others give way until e fits, and counts it.
-func (s *store) makeRoomLocked(e *entry) {
-	s.counts.objects.Add(int64(e.n()))
-	for passes := 0; !s.counts.take(e.cost, s.max-s.heads.unused()); passes++ {
+// makeRoomLocked makes entries give way until there is room for cost bytes, and counts them.
+func (s *store) makeRoomLocked(cost int64) {
+	for passes := 0; !s.counts.take(cost, s.max-s.heads.unused()); passes++ {
 		switch {
-		case s.kept.n == 0 && s.young.n == 0: // cannot be, since it fits
-			s.counts.bytes.Add(e.cost)
+		case s.kept.n == 0 && s.young.n == 0: // cannot be, since they fit
+			s.counts.bytes.Add(cost)
 			return
 		case s.kept.n == 0, s.young.n > 0 && s.young.bytes > s.max*youngShare/100:
 			s.growUpLocked(s.young.oldest)

@@ -53,6 +53,7 @@ type Options struct {
 	MaxBytes    int64            // for everything held; at least MinBytes, default 256 MiB
 	MaxObject   int64            // of one body, default 1 MiB; larger ones are left to the next tier
 	MaxVariants int              // under one key, default 64; the least recently used gives way
+	MaxFiles    int              // large bodies that may have a BodyFile, each of which takes a descriptor; default none
 	DecoderRoom int64            // bytes for decoders at work, default 256 MiB; a first one is always let through
 	Now         func() time.Time // default time.Now
 }
@@ -79,8 +80,8 @@ func (o *Options) setDefaults() error {
 	switch {
 	case o.MaxBytes < MinBytes:
 		return fmt.Errorf("l1: a budget of %d bytes is too small, the least is %d", o.MaxBytes, MinBytes)
-	case o.MaxObject < 0 || o.MaxVariants < 0:
-		return fmt.Errorf("l1: negative limit: objects of %d bytes, %d variants", o.MaxObject, o.MaxVariants)
+	case o.MaxObject < 0 || o.MaxVariants < 0 || o.MaxFiles < 0:
+		return fmt.Errorf("l1: negative limit: objects of %d bytes, %d variants, %d files", o.MaxObject, o.MaxVariants, o.MaxFiles)
 	}
 	return nil
 }
@@ -115,7 +116,7 @@ func New(next Next, epochs Epochs, opts Options) (*Tier, error) {
 	seed := maphash.MakeSeed() // because clients choose keys
 	t.hash = func(key string) uint64 { return maphash.String(seed, key) }
 	var err error
-	if t.store, err = newStore(opts.MaxBytes, &t.counts); err != nil {
+	if t.store, err = newStore(&t.opts, &t.counts); err != nil {
 		return nil, err
 	}
 	t.coder = newCoder(t.attach)

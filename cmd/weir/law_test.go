@@ -120,6 +120,7 @@ var rooms = []room{
 	{"github.com/klauspost/compress", []string{"l1", "l2"}, "codings belong to the tiers that hold or make the coded bytes"},
 	{"github.com/andybalholm/brotli", []string{"l1"}, "what a client gets is coded and decoded at the edge; the disk tier has no use for br"},
 	{"github.com/cespare/xxhash", []string{"l2"}, "checksums are part of the file format, which is l2's"},
+	{"golang.org/x/sys/unix", []string{"l1"}, "what is Linux's alone has one file, and another one for those without it"},
 	{"golang.org/x/net/http/httpguts", []string{"api"}, "the field grammar of net/http, for what a door lets in and out"},
 	{"weir/cmd/weir/simnet", nil, "a network for tests: production code has the real one"},
 	{"testing", nil, "production code is not built for its tests"},

@@ -31,19 +31,25 @@ func listen(ctx context.Context, what, flag string, at address) (net.Listener, e
 	return nil, failed
 }
 
-// maxConnections is how many client connections are taken at a time.
-func maxConnections() int {
+// descriptors is how many file descriptors the process may have, as far as they are of use.
+func descriptors() uint64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 4096
+		return 1 << 13
 	}
-	return connectionsWithin(min(limit.Cur, 1<<20))
+	return min(limit.Cur, 1<<20)
 }
 
-// connectionsWithin shares out the file descriptors that the process may have. Some
-// are for files, listeners and refreshes, because the disk tier must never run out of
-// them; the rest is halved, because a client can need a connection to the origin.
+// maxConnections is how many client connections are taken at a time.
+func maxConnections() int { return connectionsWithin(descriptors()) }
+
+// connectionsWithin shares out file descriptors. Some are for files, listeners and refreshes, because the
+// disk tier must never run out of them, some for large bodies in memory; the rest is halved, because a client
+// can need a connection to the origin.
 func connectionsWithin(descriptors uint64) int {
-	reserve := min(descriptors/4, 256)
+	reserve := min(descriptors/4, 256) + uint64(bodyFiles(descriptors))
 	return int(max(1, (descriptors-reserve)/2))
 }
+
+// bodyFiles is how many large bodies in memory may have a descriptor.
+func bodyFiles(descriptors uint64) int { return int(min(descriptors/16, 512)) }

@@ -148,7 +148,7 @@ func (n *node) openDoor(filled *tiers.Listener) (err error) {
 	if n.parent != nil {
 		epochs = n.parent
 	}
-	if n.memory, err = l1.New(n.shield, epochs, l1.Options{MaxBytes: n.opts.l1Size, Now: n.now}); err != nil {
+	if n.memory, err = l1.New(n.shield, epochs, l1.Options{MaxBytes: n.opts.l1Size, MaxFiles: bodyFiles(descriptors()), Now: n.now}); err != nil {
 		return err
 	}
 	filled.Use(n.memory)

@@ -1,0 +1,207 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"weir/api"
+)
+
+// filedHits serves a hitWorld over TCP. What it holds at /huge lies in a file.
+type filedHits struct {
+	*hitWorld
+	addr string
+}
+
+// shortBuffer leaves little between the server and a client that does not read.
+type shortBuffer struct{ net.Listener }
+
+func (l shortBuffer) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		err = conn.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	}
+	return conn, err
+}
+
+func serveFiled(t *testing.T, opts api.DoorOptions) *filedHits {
+	t.Helper()
+	w := newLoggedHitWorld(t, true, nil, nil)
+	if opts.WriteTimeout > 0 {
+		opts.Region, opts.Now = "fra", func() time.Time { return now }
+		w.door = api.NewDoor(w.tier, table(t, hitRoutes), opts)
+		t.Cleanup(w.door.Close)
+		w.opts.Hits = api.NewHits(w.door, w)
+	}
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := api.NewServer(w.door, nil)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(api.Guard(api.Limit(shortBuffer{inner}, 100), w.opts))
+	}()
+	t.Cleanup(func() {
+		_ = server.Close()
+		<-served
+	})
+	f := &filedHits{hitWorld: w, addr: inner.Addr().String()}
+	c := f.connect(t)
+	for range 40 {
+		c.ask(t, get("/huge"))
+	}
+	if f.filed.Load() == 0 {
+		t.Fatal("no body came from a file")
+	}
+	return f
+}
+
+// filedClient is a connection with a short buffer.
+type filedClient struct {
+	*net.TCPConn
+	r *bufio.Reader
+}
+
+func (f *filedHits) connect(t *testing.T) *filedClient {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", f.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	c := &filedClient{TCPConn: conn.(*net.TCPConn), r: bufio.NewReader(conn)}
+	if err := c.SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// ask returns the answer to one request, whole.
+func (c *filedClient) ask(t *testing.T, in string) (resp *http.Response, body string) {
+	t.Helper()
+	send(t, c, in)
+	method, _, _ := strings.Cut(in, " ")
+	resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	all, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(all)
+}
+
+func TestHitsFromFiles(t *testing.T) {
+	f := serveFiled(t, api.DoorOptions{})
+	plain := newHitWorld(t, false)
+	before := f.filed.Load()
+	for range 2 {
+		for _, in := range []string{get("/huge"), head1("/huge"), get("/huge", `If-None-Match: "v1"`), get("/huge?other=1"), get("/huge", "Range: bytes=500000-500009")} {
+			c := f.connect(t)
+			for range 2 { // the next answer begins where the one before it ends
+				_, body := c.ask(t, in)
+				raw := plain.play(in, 1<<20)
+				resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), &http.Request{Method: in[:strings.IndexByte(in, ' ')]})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, err := io.ReadAll(resp.Body)
+				if err != nil || resp.Body.Close() != nil || body != string(want) {
+					t.Errorf("%.60q: %d bytes, want %d, %v", in, len(body), len(want), err)
+				}
+			}
+		}
+	}
+	if f.filed.Load() == before {
+		t.Error("no body came from a file")
+	}
+}
+
+// A file may go while it is being sent; the rest is in memory.
+func TestAFileThatGoesWhileItIsSent(t *testing.T) {
+	f := serveFiled(t, api.DoorOptions{})
+	c := f.connect(t)
+	_, want := c.ask(t, get("/huge"))
+	before := f.filed.Load()
+	send(t, c, get("/huge"))
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.tier.Clear()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || resp.Body.Close() != nil || string(got) != want {
+		t.Errorf("%d bytes, want %d, %v", len(got), len(want), err)
+	}
+	_, again := c.ask(t, get("/huge")) // fetched again
+	if again != want || f.filed.Load() != before+1 {
+		t.Errorf("%d bytes, and %d answers from files", len(again), f.filed.Load()-before)
+	}
+}
+
+func TestAClientThatDoesNotTakeAFile(t *testing.T) {
+	f := serveFiled(t, api.DoorOptions{WriteTimeout: 50 * time.Millisecond})
+	c := f.connect(t)
+	send(t, c, get("/huge"))
+	for f.door.Stats().Aborted == 0 {
+		if t.Context().Err() != nil {
+			t.Fatal(context.Cause(t.Context()))
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if n, err := io.Copy(io.Discard, c.r); n > 960_000 || err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func TestHitsFromFilesDoNotAllocate(t *testing.T) {
+	if forgetful {
+		return
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or it empties the pools
+	f := serveFiled(t, api.DoorOptions{})
+	c := f.connect(t)
+	send(t, c, get("/huge"))
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.Body.Close() != nil {
+		t.Fatal(err)
+	}
+	in, p, size := []byte(get("/huge")), make([]byte, 64<<10), 0
+	before := f.filed.Load()
+	round := func() {
+		if _, err := c.Write(in); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; size == 0 || n < size; {
+			m, err := c.Read(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n += m; size == 0 && bytes.HasPrefix(p[:m], []byte("HTTP/1.1 200")) {
+				size = bytes.Index(p[:m], []byte("\r\n\r\n")) + 4 + int(resp.ContentLength)
+			}
+		}
+	}
+	if got := testing.AllocsPerRun(50, round); got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+	if f.filed.Load()-before < 50 {
+		t.Error("not all bodies came from files")
+	}
+}

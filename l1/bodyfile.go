@@ -1,0 +1,130 @@
+package l1
+
+import (
+	"container/list"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	minFiled   = 128 << 10 // bytes of a body that may have a file: with 64 KiB, the second system call takes what the copy takes
+	filedAfter = 16        // answers that are made of one before it gets a file, or before that is tried again
+	fileShare  = 12        // of the budget that files have at most, in percent
+	pageBytes  = 4 << 10   // what a file is given memory in
+)
+
+// A BodyFile is a body once more, in a file that lies in memory. The kernel sends the pages of such a file as they are,
+// while bytes of the heap are copied for each client.
+type BodyFile struct {
+	file *os.File
+	raw  syscall.RawConn
+	cost int64
+	used atomic.Bool // since it came to its place in the queue
+
+	open  *openHead // whose body it is; this and what follows is guarded by heads.mu
+	queue *list.Element
+}
+
+// newBodyFile returns nil if there are no such files here, or no more of them.
+func newBodyFile(body []byte) *BodyFile {
+	file, err := memoryFile()
+	if err != nil {
+		return nil
+	}
+	f := &BodyFile{file: file}
+	f.cost = int64(len(body)+pageBytes-1)/pageBytes*pageBytes + int64(unsafe.Sizeof(*f)+unsafe.Sizeof(*file)) + queueOverhead
+	if f.raw, err = file.SyscallConn(); err == nil {
+		_, err = file.Write(body)
+	}
+	if err != nil {
+		_ = file.Close() // nobody has it
+		return nil
+	}
+	return f
+}
+
+// Use has use look at the file. It fails when the file is gone, which it may be at any time: the body itself is not.
+// The file's offset is nobody's.
+func (f *BodyFile) Use(use func(fd uintptr)) error { return f.raw.Control(use) }
+
+// sent counts an answer that was made of what Hit found, and puts a body that is sent often into a file.
+func (t *Tier) sent(found *Found) {
+	o := found.open
+	switch {
+	case found.File != nil:
+		if !found.File.used.Load() {
+			found.File.used.Store(true)
+		}
+		return
+	case len(found.Body) < minFiled || t.opts.MaxFiles == 0 || o.sent.Add(1)%filedAfter != 0:
+		return
+	}
+	if f := newBodyFile(found.Body); f != nil && !t.store.file(o, f) {
+		_ = f.file.Close() // nobody has it
+	}
+}
+
+// file keeps f with o, if that is still open, in place of objects that are used less.
+func (s *store) file(o *openHead, f *BodyFile) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.heads.allows(f.cost) {
+		return false
+	}
+	s.makeRoomLocked(f.cost)
+	if !s.heads.file(o, f) {
+		s.counts.bytes.Add(-f.cost)
+		return false
+	}
+	return true
+}
+
+// allows says whether files may have so many bytes more, once those that were not used since the last time they were
+// looked at have given way.
+func (hs *heads) allows(cost int64) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	limit := hs.budget * fileShare / 100
+	if hs.closed || cost > limit {
+		return false
+	}
+	for looks := hs.files.Len(); hs.fileBytes+cost > limit || hs.files.Len() >= hs.maxFiles; looks-- {
+		f := hs.files.Front().Value.(*BodyFile)
+		switch {
+		case looks == 0: // all are worth theirs
+			return false
+		case f.used.Swap(false):
+			hs.files.MoveToBack(f.queue)
+		default:
+			hs.closeFileLocked(f.open)
+		}
+	}
+	return true
+}
+
+// file keeps f, which counts already.
+func (hs *heads) file(o *openHead, f *BodyFile) bool {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	if o.place == nil || o.place.Load() != o || o.file.Load() != nil {
+		return false
+	}
+	f.open, f.queue = o, hs.files.PushBack(f)
+	hs.fileBytes += f.cost
+	o.file.Store(f)
+	return true
+}
+
+// closeFileLocked takes the file away from o, if there is one. Whoever is sending it goes on with the body.
+func (hs *heads) closeFileLocked(o *openHead) {
+	f := o.file.Swap(nil)
+	if f == nil {
+		return
+	}
+	hs.files.Remove(f.queue)
+	hs.fileBytes -= f.cost
+	hs.counts.bytes.Add(-f.cost)
+	_ = f.file.Close() // it was only read
+}
