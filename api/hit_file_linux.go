@@ -1,6 +1,9 @@
 package api
 
-import "syscall"
+import (
+	"errors"
+	"syscall"
+)
 
 // sendsFiles says whether the kernel sends files.
 const sendsFiles = true
@@ -24,7 +27,7 @@ func (s *fileSend) write(socket uintptr) (done bool) {
 		s.gone = true
 		return true
 	}
-	return s.err != syscall.EAGAIN
+	return !errors.Is(s.err, syscall.EAGAIN)
 }
 
 // copy sends what the socket takes of the file.
