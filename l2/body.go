@@ -30,7 +30,10 @@ type body struct {
 	recent  []recentChunk
 	turn    int // the slot of recent to be used next, once there are mostRecent
 
-	holders int // guarded by store.bodiesMu
+	holders    int   // this and what follows is guarded by store.bodiesMu
+	prev, next *body // in store.bodies, while somebody holds it
+
+	one [1]chunkRef // room for the refs of a body of one chunk
 }
 
 type chunkRef struct {
@@ -204,21 +207,21 @@ func (b *body) failure() error {
 
 // hold and unhold count who still reads or writes the body.
 func (b *body) hold() {
-	b.store.bodiesMu.Lock()
-	b.holders++
-	b.store.bodies[b] = struct{}{}
-	b.store.bodiesMu.Unlock()
+	s := b.store
+	s.bodiesMu.Lock()
+	defer s.bodiesMu.Unlock()
+	if b.holders++; b.holders > 1 {
+		return
+	}
+	b.prev, b.next = nil, s.bodies
+	if b.next != nil {
+		b.next.prev = b
+	}
+	s.bodies = b
 }
 
 func (b *body) unhold() {
-	b.store.bodiesMu.Lock()
-	b.holders--
-	last := b.holders == 0
-	if last {
-		delete(b.store.bodies, b)
-	}
-	b.store.bodiesMu.Unlock()
-	if !last {
+	if !b.letGo() {
 		return
 	}
 	b.mu.Lock()
@@ -228,4 +231,23 @@ func (b *body) unhold() {
 	for _, g := range pins {
 		g.release()
 	}
+}
+
+// letGo says whether nobody holds the body any more.
+func (b *body) letGo() bool {
+	s := b.store
+	s.bodiesMu.Lock()
+	defer s.bodiesMu.Unlock()
+	if b.holders--; b.holders > 0 {
+		return false
+	}
+	if b.prev != nil {
+		b.prev.next = b.next
+	} else {
+		s.bodies = b.next
+	}
+	if b.next != nil {
+		b.next.prev = b.prev
+	}
+	return true
 }

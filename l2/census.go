@@ -21,7 +21,7 @@ func (s *Store) Heads(visit func(key keying.Key, head *rfc9111.Response) bool) e
 		}
 		entries, young := s.index.shards[i].snapshot()
 		for _, p := range young {
-			key, err := keying.Parse(p.key)
+			key, err := keying.Parse(p.head.key)
 			if err == nil && !visit(key, p.resp) {
 				return nil
 			}
@@ -70,8 +70,8 @@ func (s *shard) snapshot() (entries []entry, young map[variant]*pending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	young = map[variant]*pending{}
-	for d, list := range s.pending {
-		for _, p := range list {
+	for d, p := range s.pending {
+		for ; p != nil; p = p.older {
 			if at := (variant{d, p.sel}); young[at] == nil && !p.dead {
 				young[at] = p
 			}
@@ -115,8 +115,8 @@ func (x *index) variants(key keying.Key) (entries []entry, young []*rfc9111.Resp
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen := map[rfc9111.Selection]bool{}
-	for _, p := range s.pending[key.Digest()] {
-		if p.key == key.Bytes() && !p.dead && !seen[p.sel] {
+	for p := s.pending[key.Digest()]; p != nil; p = p.older {
+		if p.head.key == key.Bytes() && !p.dead && !seen[p.sel] {
 			seen[p.sel] = true
 			young = append(young, p.resp)
 		}

@@ -80,7 +80,7 @@ func (s *Store) pack(o *op) {
 	switch o.kind {
 	case opChunk:
 		if err = o.body.failure(); err == nil {
-			s.choose(o)
+			s.choose(o, lanes)
 			_, err = s.packChunk(o.body.lane, o.body, o.index, o.frame)
 		}
 		if err != nil {
@@ -107,35 +107,27 @@ func (s *Store) refuse(o *op, err error) {
 // unpublish takes back what was visible and cannot be made durable. What it replaced was out of date all the same
 // and does not come back.
 func (s *Store) unpublish(p *pending) {
-	wanted, _ := s.index.removePending(p)
 	s.stats.refused.Add(1)
-	if !wanted {
+	if !s.index.removePending(p) {
 		return
 	}
-	if e, ok := s.index.get(p.digest, p.sel); ok {
-		s.index.drop(p.digest, p.sel, e)
-		s.owe(line{kind: lineGone, digest: p.digest, sel: p.sel, seq: s.nextSeq()})
+	d := p.head.digest
+	if e, ok := s.index.get(d, p.sel); ok {
+		s.index.drop(d, p.sel, e)
+		s.owe(line{kind: lineGone, digest: d, sel: p.sel, seq: s.nextSeq()})
 	}
 }
 
 // choose decides the lane of an object, once. What replaces a kept object, what left young unused a while ago and
-// what is large is kept at once; the rest has to prove itself in young.
-func (s *Store) choose(o *op) {
+// what is large is kept at once; the rest has to prove itself in young. stored is the lane of what it replaces.
+func (s *Store) choose(o *op, stored lane) {
 	b := o.body
 	if b.decided {
 		return
 	}
 	b.decided = true
 	b.lane = young
-	if o.large {
-		b.lane = kept
-	}
-	if o.pend == nil || b.lane == kept {
-		return
-	}
-	if e, ok := s.index.get(o.pend.digest, o.pend.sel); ok && s.laneOf(e.seg) == kept {
-		b.lane = kept
-	} else if !ok && s.ghost.has(s.index.hash(o.pend.digest)) {
+	if o.large || stored == kept || o.pend != nil && stored == lanes && s.ghost.has(s.index.hash(o.pend.head.digest)) {
 		b.lane = kept
 	}
 }
@@ -185,19 +177,23 @@ func (s *Store) packHead(o *op) error {
 	if err := b.failure(); err != nil {
 		return err
 	}
-	s.choose(o)
 	if o.fresh && s.evicting != nil && b.uses(s.evicting.seg.id) {
 		if err := s.rescue(b); err != nil {
 			return err
 		}
 	}
-	live, exists := s.index.get(o.pend.digest, o.pend.sel)
-	if l := s.laneOf(live.seg); exists && l != b.lane && l < lanes {
-		// The new record may leave its lane before the old one leaves the other.
-		s.packGoneIn(l, line{kind: lineGone, digest: o.pend.digest, sel: o.pend.sel, seq: s.nextSeq()})
+	h, sel := &o.pend.head, o.pend.sel
+	stored := lanes // none
+	if live, ok := s.index.get(h.digest, sel); ok {
+		stored = s.laneOf(live.seg)
 	}
-	ph := packedHead{pend: o.pend, line: line{sel: o.pend.sel, rec: record{expiry: expiry(o.pend.resp)}}}
-	return s.appendHead(b, o.head, o.index, o.frame, ph)
+	s.choose(o, stored)
+	if stored != lanes && stored != b.lane {
+		// The new record may leave its lane before the old one leaves the other.
+		s.packGoneIn(stored, line{kind: lineGone, digest: h.digest, sel: sel, seq: s.nextSeq()})
+	}
+	ph := packedHead{pend: o.pend, line: line{sel: sel, rec: record{expiry: expiry(o.pend.resp)}}}
+	return s.appendHead(b, h, o.index, o.frame, ph)
 }
 
 // appendHead packs the head of a body whose other chunks are packed. ph has the selection and expiry.
@@ -411,10 +407,17 @@ func (s *Store) unstall() {
 
 // expiry is when a response has passed all its windows, in Unix seconds; 0 when it may be validated for ever.
 func expiry(r *rfc9111.Response) uint32 {
-	if r.Header.Get("Etag") != "" || r.Header.Get("Last-Modified") != "" {
+	if first(r.Header["Etag"]) != "" || first(r.Header["Last-Modified"]) != "" {
 		return 0
 	}
 	t := &r.Terms
 	end := r.ResponseTime.Add(t.Lifetime - t.InitialAge + max(t.StaleWhileRevalidate, t.StaleIfError))
 	return uint32(min(max(end.Unix()+1, 1), 1<<32-1))
+}
+
+func first(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[0]
 }

@@ -276,7 +276,7 @@ func (s *Store) rescue(b *body) error {
 			return err
 		}
 	}
-	b.lane = kept
+	b.lane, b.decided = kept, true
 	return nil
 }
 
@@ -320,7 +320,7 @@ func (s *Store) dropSegment() {
 		}
 	}
 	s.bodiesMu.Lock()
-	for b := range s.bodies {
+	for b := s.bodies; b != nil; b = b.next {
 		b.losing(g)
 	}
 	s.bodiesMu.Unlock()

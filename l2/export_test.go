@@ -18,7 +18,11 @@ func DecodeTOC(b []byte, seg uint32) ([]byte, bool) {
 	if err != nil {
 		return nil, false
 	}
-	return appendContents(nil, seg, c), true
+	return encodeContents(seg, c), true
+}
+
+func encodeContents(seg uint32, c contents) []byte {
+	return appendContents(nil, seg, c.blocks, appendLines(nil, seg, c.lines), len(c.lines))
 }
 
 func DecodeUses(b []byte) ([]byte, bool) {
@@ -45,7 +49,7 @@ func SampleRecord() []byte {
 }
 
 func SampleTOC() []byte {
-	return appendContents(nil, 9, contents{
+	return encodeContents(9, contents{
 		blocks: []block{{0, 4096, 8192}, {4096, 100, 20480}},
 		lines: []line{
 			{kind: lineObject, seq: 4, sel: "s", rec: record{at: 1, pre: 2, n: 3, low: 8, expiry: 5, size: 6}},

@@ -3,7 +3,6 @@ package l2
 import (
 	"hash/maphash"
 	"net/http"
-	"slices"
 	"sync"
 
 	"weir/keying"
@@ -51,7 +50,7 @@ type shard struct {
 	used    uint32             // slots handed out so far
 	free    uint32             // first free slot
 	sels    map[uint32]rfc9111.Selection
-	pending map[keying.Digest][]*pending // newest first
+	pending map[keying.Digest]*pending // the newest of each key
 	count   int
 	bytes   int64
 }
@@ -62,7 +61,7 @@ func newIndex() *index {
 		s := &x.shards[i]
 		s.byKey = map[keying.Digest]uint32{}
 		s.sels = map[uint32]rfc9111.Selection{}
-		s.pending = map[keying.Digest][]*pending{}
+		s.pending = map[keying.Digest]*pending{}
 		s.used = 1
 	}
 	return x
@@ -215,11 +214,8 @@ func (x *index) reserve(n int) {
 	}
 }
 
-// put makes e the current record of a variant. It inherits the uses of the one it replaces.
-func (x *index) put(d keying.Digest, sel rfc9111.Selection, e entry) {
-	s := x.shard(d)
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// putLocked makes e the current record of a variant. It inherits the uses of the one it replaces.
+func (s *shard) putLocked(d keying.Digest, sel rfc9111.Selection, e entry) {
 	if at, before := s.findLocked(d, sel); at != 0 {
 		e.uses = max(e.uses, s.entryLocked(at).uses)
 		s.unlinkLocked(d, at, before)
@@ -280,8 +276,8 @@ func (x *index) lookup(key keying.Key, h http.Header) (version, rfc9111.Selectio
 	s := x.shard(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.pending[d] {
-		if p.key == key.Bytes() && p.sel.Matches(h) {
+	for p := s.pending[d]; p != nil; p = p.older {
+		if p.head.key == key.Bytes() && p.sel.Matches(h) {
 			p.uses = min(p.uses+1, maxUses)
 			return version{pending: p}, p.sel, true
 		}
@@ -301,7 +297,7 @@ func (x *index) selections(d keying.Digest) (out []rfc9111.Selection) {
 	s := x.shard(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, p := range s.pending[d] {
+	for p := s.pending[d]; p != nil; p = p.older {
 		if p.sel != "" {
 			out = append(out, p.sel)
 		}
@@ -355,89 +351,15 @@ func (x *index) totals() (count int, bytes int64) {
 	return count, bytes
 }
 
-// addPending makes an object visible before it is on disk. The queue's lock is held, so that it comes in the log's order.
-func (x *index) addPending(p *pending) {
-	s := x.shard(p.digest)
-	s.mu.Lock()
-	s.pending[p.digest] = append([]*pending{p}, s.pending[p.digest]...)
-	s.mu.Unlock()
-}
-
-// removePending takes p out of sight and says whether it was still wanted, and how often it was used.
-func (x *index) removePending(p *pending) (wanted bool, uses uint8) {
-	s := x.shard(p.digest)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := slices.DeleteFunc(s.pending[p.digest], func(q *pending) bool { return q == p })
-	if len(list) == 0 {
-		delete(s.pending, p.digest)
-	} else {
-		s.pending[p.digest] = list
-	}
-	return !p.dead, p.uses
-}
-
-// findPending returns the newest object of a variant that is not on disk yet.
-func (x *index) findPending(key keying.Key, sel rfc9111.Selection) *pending {
-	s := x.shard(key.Digest())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, p := range s.pending[key.Digest()] {
-		if p.sel == sel && p.key == key.Bytes() {
-			return p
-		}
-	}
-	return nil
-}
-
-func (x *index) hasPending(d keying.Digest, sel rfc9111.Selection) bool {
-	s := x.shard(d)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.ContainsFunc(s.pending[d], func(p *pending) bool { return p.sel == sel })
-}
-
-// forget removes everything under a digest, and says whether there was anything.
-func (x *index) forget(d keying.Digest) bool {
-	s := x.shard(d)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list, chain := s.pending[d], s.byKey[d]
-	for _, p := range list {
-		p.dead = true
-	}
-	delete(s.pending, d)
-	for at := s.byKey[d]; at != 0; at = s.byKey[d] {
-		s.unlinkLocked(d, at, 0)
-	}
-	return len(list) > 0 || chain != 0
-}
-
-// forgetVariant removes one variant under a digest.
-func (x *index) forgetVariant(d keying.Digest, sel rfc9111.Selection) {
-	s := x.shard(d)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := slices.DeleteFunc(s.pending[d], func(p *pending) bool {
-		p.dead = p.dead || p.sel == sel
-		return p.sel == sel
-	})
-	if len(list) == 0 {
-		delete(s.pending, d)
-	} else {
-		s.pending[d] = list
-	}
-	if at, before := s.findLocked(d, sel); at != 0 {
-		s.unlinkLocked(d, at, before)
-	}
-}
-
 // full says whether a variant would be one too many for its key.
 func (x *index) full(d keying.Digest, sel rfc9111.Selection) bool {
 	s := x.shard(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.pending[d])
+	n := 0
+	for p := s.pending[d]; p != nil; p = p.older {
+		n++
+	}
 	for at := s.byKey[d]; at != 0; at = s.entryLocked(at).next {
 		if s.sels[at] == sel {
 			return false
@@ -447,22 +369,12 @@ func (x *index) full(d keying.Digest, sel rfc9111.Selection) bool {
 	return n >= maxVariants
 }
 
-// settle replaces a pending object by its record, unless it was deleted meanwhile.
-func (x *index) settle(p *pending, e entry) {
-	wanted, uses := x.removePending(p)
-	if !wanted {
-		return
-	}
-	e.uses = uses
-	x.put(p.digest, p.sel, e)
-}
-
 // has says whether anything is stored under a digest.
 func (x *index) has(d keying.Digest) bool {
 	s := x.shard(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.byKey[d] != 0 || len(s.pending[d]) > 0
+	return s.byKey[d] != 0 || s.pending[d] != nil
 }
 
 // dropMissing removes entries that need a segment which is not there.

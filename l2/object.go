@@ -122,10 +122,11 @@ func readHead(g *segment, e entry, withChunk bool) (chunk []byte, h *head, err e
 func (s *Store) bodyOf(h *head) *body {
 	b := &body{
 		store: s, serial: h.serial, chunkSize: int(h.chunkSize), length: h.length,
-		refs: make([]chunkRef, len(h.refs)), mostRecent: readerRecent,
+		mostRecent: readerRecent,
 	}
-	for i, r := range h.refs {
-		b.refs[i].place = r
+	b.refs = b.one[:0]
+	for _, r := range h.refs {
+		b.refs = append(b.refs, chunkRef{place: r})
 	}
 	return b
 }
@@ -240,7 +241,7 @@ func (s *Store) Delete(key keying.Key) error {
 	if !s.index.has(d) {
 		return nil
 	}
-	return s.queue.add(op{kind: opDelete, digest: d}, func() { s.index.forget(d) })
+	return s.queue.add(op{kind: opDelete, digest: d})
 }
 
 // Drop removes the variant of key with a selection, as Delete removes all.
@@ -252,5 +253,5 @@ func (s *Store) Drop(key keying.Key, sel rfc9111.Selection) error {
 	if !s.index.has(d) {
 		return nil
 	}
-	return s.queue.add(op{kind: opDrop, digest: d, sel: sel}, func() { s.index.forgetVariant(d, sel) })
+	return s.queue.add(op{kind: opDrop, digest: d, sel: sel})
 }

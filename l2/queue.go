@@ -25,9 +25,8 @@ type op struct {
 	index  int
 	frame  []byte
 	large  bool
-	fresh  bool // a new head over a body that is stored
-	head   *head
-	pend   *pending
+	fresh  bool     // a new head over a body that is stored
+	pend   *pending // of opHead
 	digest keying.Digest
 	sel    rfc9111.Selection
 	done   chan error
@@ -35,8 +34,9 @@ type op struct {
 
 func (o *op) cost() int {
 	n := 64 + len(o.frame)
-	if o.head != nil {
-		n += len(o.head.key) + len(o.head.resp) + 16*len(o.head.refs)
+	if o.pend != nil {
+		h := &o.pend.head
+		n += len(h.key) + len(h.resp) + 16*len(h.refs)
 	}
 	return n
 }
@@ -45,6 +45,7 @@ func (o *op) cost() int {
 type queue struct {
 	group int           // bytes that make a group
 	delay time.Duration // how long a group may wait to fill
+	apply func(*op)     // makes visible what is queued, in the critical section of queueing it
 
 	mu     sync.Mutex // taken before a shard's
 	space  sync.Cond  // on mu: there may be room, or no more
@@ -57,14 +58,14 @@ type queue struct {
 	closed bool
 }
 
-func newQueue(group int, delay time.Duration) *queue {
-	q := &queue{group: group, delay: delay, wake: make(chan struct{}, 1)}
+func newQueue(group int, delay time.Duration, apply func(*op)) *queue {
+	q := &queue{group: group, delay: delay, apply: apply, wake: make(chan struct{}, 1)}
 	q.space.L = &q.mu
 	return q
 }
 
-// add queues o, waiting for room first. under runs in the same critical section.
-func (q *queue) add(o op, under func()) error {
+// add queues o, waiting for room first.
+func (q *queue) add(o op) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.bytes >= 2*q.group && !q.closed {
@@ -73,13 +74,11 @@ func (q *queue) add(o op, under func()) error {
 	if q.closed {
 		return ErrClosed
 	}
-	if under != nil {
-		under()
-	}
 	if len(q.ops) == 0 {
 		q.oldest = time.Now()
 	}
 	q.ops = append(q.ops, o)
+	q.apply(&q.ops[len(q.ops)-1])
 	q.bytes += o.cost()
 	q.urgent = q.urgent || o.kind == opSync
 	if len(q.ops) == 1 || q.urgent || q.bytes >= q.group {
@@ -151,12 +150,15 @@ func (q *queue) popLocked() []op {
 	return ops
 }
 
+// spareOps is for how many operations room is kept: more come together in bursts only.
+const spareOps = 1 << 10
+
 // giveBack takes the room of operations that are done, for others.
 func (q *queue) giveBack(ops []op) {
 	clear(ops)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if cap(ops) > cap(q.spare) {
+	if cap(ops) > cap(q.spare) && cap(ops) <= spareOps {
 		q.spare = ops[:0]
 	}
 }

@@ -129,9 +129,9 @@ type appender struct {
 	db    *database
 	limit int64 // the file stays within it
 	next  uint32
-	used  int64 // bytes of the file that pages take up
-	toc   contents
-	tocN  int // bound on the encoded length of toc
+	used  int64  // bytes of the file that pages take up
+	lines []byte // of the table of contents, encoded
+	n     int    // how many
 }
 
 // createSegment makes an empty segment: under a temporary name first, so that a half-made file never counts.
@@ -200,7 +200,7 @@ func (a *appender) measure() error {
 // room says whether a group of n bytes with a table of contents of toc bytes still fits.
 func (a *appender) room(n, toc int) bool {
 	const pages = 12 * pageSize // meta, freelist, root and bucket pages, rounding
-	need := int64(n) + int64(toc)*2 + int64(a.tocN) + pages + int64(a.db.AllocSize)
+	need := int64(n) + int64(toc)*2 + int64(contentsBound(len(*a.blocks.Load())+1, len(a.lines))) + pages + int64(a.db.AllocSize)
 	return a.used+need <= a.limit
 }
 
@@ -211,7 +211,9 @@ func (a *appender) commit(buf []byte, lines []line) error {
 		buf = append(buf, make([]byte, groupPad-len(buf))...)
 	}
 	name := binary.BigEndian.AppendUint32(nil, at)
-	toc := appendContents(nil, a.id, contents{lines: lines})
+	before := len(a.lines)
+	a.lines = appendLines(a.lines, a.id, lines)
+	toc := appendContents(nil, a.id, nil, a.lines[before:], len(lines))
 	var b block
 	err := a.db.do(func() error {
 		if err := a.db.Update(func(tx *bolt.Tx) error { return putGroup(tx, name, buf, toc) }); err != nil {
@@ -224,13 +226,13 @@ func (a *appender) commit(buf []byte, lines []line) error {
 		})
 	})
 	if err != nil {
+		a.lines = a.lines[:before]
 		return err
 	}
 	blocks := append(slices.Clip(*a.blocks.Load()), b)
 	a.blocks.Store(&blocks)
 	a.next = at + b.n
-	a.toc.lines = append(a.toc.lines, lines...)
-	a.tocN += len(toc) + 16
+	a.n += len(lines)
 	return a.stat()
 }
 
@@ -264,8 +266,7 @@ func findBlock(db *bolt.DB, b *bolt.Bucket, at uint32) (block, error) {
 
 // seal writes the table of contents and lets go of bbolt. What is committed stays readable, also after an error.
 func (a *appender) seal() error {
-	a.toc.blocks = *a.blocks.Load()
-	toc := appendContents(make([]byte, 0, a.tocN+20*len(a.toc.blocks)+32), a.id, a.toc)
+	toc := appendContents(nil, a.id, *a.blocks.Load(), a.lines, a.n)
 	err := a.db.do(func() error {
 		return a.db.Update(func(tx *bolt.Tx) error {
 			b, err := tx.CreateBucketIfNotExists(bucketTOC)
@@ -278,7 +279,7 @@ func (a *appender) seal() error {
 	if err == nil {
 		err = a.measure()
 	}
-	a.toc = contents{}
+	a.lines = nil
 	used := a.used
 	a.closeDB()
 	if err == nil && used < a.size.Load() {
@@ -401,7 +402,7 @@ func (g *segment) loadGroups(db *bolt.DB, tx *bolt.Tx) (c contents) {
 
 // reseal seals a segment that was loaded unsealed.
 func (g *segment) reseal(c contents, limit int64) error {
-	a := &appender{segment: g, toc: c, limit: limit}
+	a := &appender{segment: g, limit: limit, lines: appendLines(nil, g.id, c.lines), n: len(c.lines)}
 	var err error
 	a.db, err = openDatabase(g.path, 2*max(limit, g.size.Load()), false)
 	if err != nil {

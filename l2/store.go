@@ -103,11 +103,11 @@ type Store struct {
 	replaceMu [shardCount]sync.Mutex // held while what is stored under a key is looked at and replaced; taken before all others
 	segMu     sync.RWMutex           // guards segments and quarantined
 	segments  map[uint32]*segment
-	bodiesMu  sync.Mutex         // guards bodies and their holders
-	bodies    map[*body]struct{} // being written or read
-	reportMu  sync.Mutex         // guards reported
-	reported  map[uint32]bool    // segments whose damage was told already
-	badBytes  atomic.Int64       // of files set aside
+	bodiesMu  sync.Mutex      // guards bodies and their holders
+	bodies    *body           // the first of a list of those that are written or read
+	reportMu  sync.Mutex      // guards reported
+	reported  map[uint32]bool // segments whose damage was told already
+	badBytes  atomic.Int64    // of files set aside
 	ruleBytes atomic.Int64
 	usesBytes atomic.Int64
 
@@ -161,13 +161,12 @@ func newStore(dir string, opts Options) *Store {
 		youngObject: opts.MaxBytes * youngShare / 100 / 8,
 		maxSegments: int(4*(opts.MaxBytes/opts.SegmentBytes)) + 16,
 		index:       newIndex(),
-		queue:       newQueue(opts.GroupBytes, opts.GroupDelay),
 		segments:    map[uint32]*segment{},
-		bodies:      map[*body]struct{}{},
 		reported:    map[uint32]bool{},
 		nextID:      1,
 		done:        make(chan struct{}),
 	}
+	s.queue = newQueue(opts.GroupBytes, opts.GroupDelay, s.index.apply)
 	s.ghost.fit(0)
 	return s
 }
@@ -178,7 +177,7 @@ func (s *Store) Log() *Log { return s.rules }
 // Sync waits until everything stored so far is durable.
 func (s *Store) Sync() error {
 	done := make(chan error, 1)
-	if err := s.queue.add(op{kind: opSync, done: done}, nil); err != nil {
+	if err := s.queue.add(op{kind: opSync, done: done}); err != nil {
 		return err
 	}
 	return <-done
@@ -215,7 +214,7 @@ func (s *Store) release() error {
 		err = s.rules.Close()
 	}
 	s.bodiesMu.Lock()
-	for b := range s.bodies {
+	for b := s.bodies; b != nil; b = b.next {
 		for _, g := range s.segments {
 			b.losing(g)
 		}

@@ -3,6 +3,7 @@ package l2
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -49,22 +50,32 @@ type contents struct {
 	lines  []line
 }
 
-// appendContents encodes c for segment seg: sum, then what it covers.
-func appendContents(dst []byte, seg uint32, c contents) []byte {
+// appendContents encodes a table of contents for segment seg, with n lines that are encoded already: sum, then what
+// it covers.
+func appendContents(dst []byte, seg uint32, blocks []block, lines []byte, n int) []byte {
 	start := len(dst)
+	dst = slices.Grow(dst, contentsBound(len(blocks), len(lines)))
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, tocVersion)
 	dst = binary.AppendUvarint(dst, uint64(seg))
-	dst = binary.AppendUvarint(dst, uint64(len(c.blocks)))
-	for _, b := range c.blocks {
+	dst = binary.AppendUvarint(dst, uint64(len(blocks)))
+	for _, b := range blocks {
 		dst = binary.AppendUvarint(dst, uint64(b.at))
 		dst = binary.AppendUvarint(dst, uint64(b.n))
 		dst = binary.AppendUvarint(dst, uint64(b.off))
 	}
-	dst = binary.AppendUvarint(dst, uint64(len(c.lines)))
-	for i := range c.lines {
-		dst = c.lines[i].append(dst, seg)
-	}
+	dst = binary.AppendUvarint(dst, uint64(n))
+	dst = append(dst, lines...)
 	resum(dst[start:])
+	return dst
+}
+
+// contentsBound is at least the length of what appendContents appends.
+func contentsBound(blocks, lines int) int { return 24 + 20*blocks + lines }
+
+func appendLines(dst []byte, seg uint32, lines []line) []byte {
+	for i := range lines {
+		dst = lines[i].append(dst, seg)
+	}
 	return dst
 }
 

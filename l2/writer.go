@@ -13,12 +13,11 @@ import (
 // Writer takes the body of one object. Write and Commit or Abort are for one goroutine; ReadAt is for any
 // number, at any time until Close of the last of them, and sees what was written so far.
 type Writer struct {
-	store *Store
-	key   keying.Key
-	resp  *rfc9111.Response
-	body  *body
-	try   bool // compression pays
-	once  sync.Once
+	key  keying.Key
+	resp *rfc9111.Response
+	body body
+	try  bool // compression pays
+	once sync.Once
 
 	// The last chunk, which goes with the head, of a body that ended where it was said to.
 	index int
@@ -36,15 +35,18 @@ func (s *Store) Create(key keying.Key, resp *rfc9111.Response) (*Writer, error) 
 	case resp.Length > s.opts.MaxObject:
 		return nil, fmt.Errorf("body of %d bytes: %w", resp.Length, ErrTooLarge)
 	}
-	b := &body{store: s, serial: rand.Uint64(), chunkSize: s.chunkSize, mostRecent: writerRecent}
+	w := &Writer{key: key, resp: resp, try: compressible(resp.Header)}
+	b := &w.body
+	b.store, b.serial, b.chunkSize, b.mostRecent = s, rand.Uint64(), s.chunkSize, writerRecent
+	b.refs = b.one[:0]
 	b.hold()
-	return &Writer{store: s, key: key, resp: resp, body: b, try: compressible(resp.Header)}, nil
+	return w, nil
 }
 
 // Write takes p; the caller may reuse it. It waits while too much is queued for the disk. What would be longer than was said
 // is not taken: ErrLength.
 func (w *Writer) Write(p []byte) (n int, err error) {
-	b := w.body
+	b := &w.body
 	if err := b.failure(); err != nil {
 		return 0, err
 	}
@@ -71,14 +73,14 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 		b.mu.Unlock()
 		n += c
 		p = p[c:]
-		if length > w.store.opts.MaxObject {
+		if length > b.store.opts.MaxObject {
 			b.fail(ErrTooLarge)
 			return n, ErrTooLarge
 		}
 		// The last chunk goes with the head.
 		if full && length != w.resp.Length {
 			i, frame := w.cut(nil)
-			if err := w.store.queue.add(op{kind: opChunk, body: b, index: i, frame: frame, large: w.large()}, nil); err != nil {
+			if err := b.store.queue.add(op{kind: opChunk, body: b, index: i, frame: frame, large: w.large()}); err != nil {
 				return n, err
 			}
 		}
@@ -96,12 +98,12 @@ func (w *Writer) tailSize(n int) int {
 
 // large objects, and those that may become so, do not pass through the young lane.
 func (w *Writer) large() bool {
-	return w.resp.Length < 0 && w.body.length >= int64(w.body.chunkSize) || max(w.resp.Length, w.body.length) > w.store.youngObject
+	return w.resp.Length < 0 && w.body.length >= int64(w.body.chunkSize) || max(w.resp.Length, w.body.length) > w.body.store.youngObject
 }
 
 // cut makes a complete chunk of the tail, or of p where there is none.
 func (w *Writer) cut(p []byte) (index int, frame []byte) {
-	b := w.body
+	b := &w.body
 	raw := b.tail
 	if len(raw) == 0 {
 		raw = p
@@ -128,7 +130,7 @@ func (w *Writer) Commit(resp *rfc9111.Response) error {
 }
 
 func (w *Writer) commit(resp *rfc9111.Response) error {
-	b := w.body
+	b := &w.body
 	defer b.unhold()
 	if resp == nil {
 		resp = w.resp
@@ -150,10 +152,11 @@ func (w *Writer) commit(resp *rfc9111.Response) error {
 	if len(b.tail) > 0 {
 		o.index, o.frame = w.cut(nil)
 	}
-	replacing := w.store.replacing(w.key)
+	w.frame = nil // readers may hold the body for long
+	replacing := b.store.replacing(w.key)
 	replacing.Lock()
 	defer replacing.Unlock()
-	return w.store.publish(w.key, resp, o)
+	return b.store.publish(w.key, resp, o)
 }
 
 // Abort forgets the object. What was written stays readable for those who read it until they are done.
@@ -164,38 +167,31 @@ func (w *Writer) Abort() {
 	})
 }
 
-// pending is a stored object whose group is not committed yet.
-type pending struct {
-	key    string
-	digest keying.Digest
-	sel    rfc9111.Selection
-	resp   *rfc9111.Response
-	body   *body
-	dead   bool  // deleted since; guarded by its shard
-	uses   uint8 // guarded by its shard
-}
-
 // publish queues a head and makes it visible, in one step, so that what is visible and what is on disk come in the same order.
 func (s *Store) publish(key keying.Key, resp *rfc9111.Response, o op) error {
 	var room [1 << 10]byte // enough for most
-	h := head{
+	p := &pending{sel: resp.Selection, resp: resp, body: o.body}
+	p.head = head{
 		digest: key.Digest(), serial: o.body.serial, chunkSize: uint32(o.body.chunkSize), length: resp.Length,
-		key: key.Bytes(), resp: bytes.Clone(resp.Encode(room[:0])), refs: make([]place, len(o.body.refs)),
+		key: key.Bytes(), resp: bytes.Clone(resp.Encode(room[:0])), refs: p.one[:],
 	}
-	if h.bound() > s.maxHead || resp.Length > s.opts.MaxObject {
+	if n := len(o.body.refs); n != len(p.one) {
+		p.head.refs = make([]place, n)
+	}
+	if p.head.bound() > s.maxHead || resp.Length > s.opts.MaxObject {
 		o.body.fail(ErrTooLarge)
 		return ErrTooLarge
 	}
-	if s.index.full(key.Digest(), resp.Selection) {
+	// There is one without a selection at most.
+	if resp.Selection != "" && s.index.full(key.Digest(), resp.Selection) {
 		s.stats.variantsReset.Add(1)
 		if err := s.Delete(key); err != nil {
 			return err
 		}
 	}
-	o.pend = &pending{key: key.Bytes(), digest: key.Digest(), sel: resp.Selection, resp: resp, body: o.body}
-	o.head = &h
+	o.pend = p
 	o.body.hold()
-	err := s.queue.add(o, func() { s.index.addPending(o.pend) })
+	err := s.queue.add(o)
 	if err != nil {
 		o.body.unhold()
 		return err
