@@ -76,16 +76,16 @@ func (l *waits) removeLocked(c *guardConn) {
 
 // end waits for the one who watches.
 func (l *waits) end(c *guardConn) {
+	a := &c.absence
 	l.mu.Lock()
-	unwatched := c.absence.at >= 0
-	if unwatched {
+	watched := a.at < 0
+	if !watched {
 		l.removeLocked(c)
 	}
 	l.mu.Unlock()
-	if unwatched {
+	if !watched {
 		return
 	}
-	a := &c.absence
 	a.mu.Lock()
 	a.over = true
 	_ = c.SetReadDeadline(time.Unix(1, 0)) // ends the watch
