@@ -42,13 +42,18 @@ func (l *ledger) number() uint32 {
 		return number
 	}
 	l.used++
-	var pages []*page
-	if p := l.pages.Load(); p != nil {
-		pages = *p
-	}
-	if int(l.used/pageLen) >= len(pages) {
-		pages = append(slices.Clip(pages), new(page))
-		l.pages.Store(&pages)
+	if l.used%pageLen == 0 || l.used == 1 {
+		l.grow()
 	}
 	return l.used
+}
+
+// grow adds a page.
+func (l *ledger) grow() {
+	var pages []*page
+	if p := l.pages.Load(); p != nil {
+		pages = slices.Clip(*p)
+	}
+	pages = append(pages, new(page))
+	l.pages.Store(&pages)
 }

@@ -3,6 +3,7 @@ package l2
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"weir/keying"
@@ -124,7 +125,7 @@ func (s *Store) bodyOf(h *head) *body {
 		store: s, serial: h.serial, chunkSize: int(h.chunkSize), length: h.length,
 		mostRecent: readerRecent,
 	}
-	b.refs = b.one[:0]
+	b.refs = slices.Grow(b.one[:0], len(h.refs))
 	for _, r := range h.refs {
 		b.refs = append(b.refs, chunkRef{place: r})
 	}

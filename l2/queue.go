@@ -151,7 +151,7 @@ func (q *queue) popLocked() []op {
 }
 
 // spareOps is for how many operations room is kept: more come together in bursts only.
-const spareOps = 1 << 10
+const spareOps = 4 << 10
 
 // giveBack takes the room of operations that are done, for others.
 func (q *queue) giveBack(ops []op) {
