@@ -13,15 +13,14 @@ const mostIdle = 256
 // than all that starts it.
 type crew struct {
 	fly  func(*flight)
-	next chan *flight // without room: whoever gets a flight has waited for it
-	over chan struct{}
+	next chan *flight // without room: whoever gets a flight has waited for it; closed at the end
 
 	idle atomic.Int32 // about how many wait
 	all  sync.WaitGroup
 }
 
 func newCrew(fly func(*flight)) *crew {
-	return &crew{fly: fly, next: make(chan *flight), over: make(chan struct{})}
+	return &crew{fly: fly, next: make(chan *flight)}
 }
 
 // start begins to run f. There is none after close.
@@ -42,16 +41,14 @@ func (c *crew) work(f *flight) {
 			c.idle.Add(-1)
 			return
 		}
-		select {
-		case f = <-c.next:
-			c.idle.Add(-1)
-		case <-c.over:
+		if f = <-c.next; f == nil {
 			return
 		}
+		c.idle.Add(-1)
 	}
 }
 
 // close lets the idle go, and is called once. wait waits for all.
-func (c *crew) close() { close(c.over) }
+func (c *crew) close() { close(c.next) }
 
 func (c *crew) wait() { c.all.Wait() }

@@ -32,14 +32,13 @@ type flight struct {
 	detail     string          // why it goes alone, for people who debug
 	leaderless bool            // a refresh: no client has a seat when it begins
 	body       body
-	early      bulletin // what the origin sent before its response
+	early      bulletin // what the origin sent before its response; it ends with that
 
 	ctx    context.Context
 	ctxEnd context.CancelCauseFunc
 	leash  leash // of the connection that its origin is asked on
 
-	ready chan struct{} // closed when out is set
-	out   outcome       // read only after ready
+	out outcome // read only after early has ended
 
 	// The function's own until it has ended; what is left then goes when the flight
 	// drains.
@@ -48,6 +47,7 @@ type flight struct {
 	ranged    http.Header       // the range that is asked for, nil for the whole
 	rest      rfc9111.Range     // of a whole of which parts has the rest: what reply has
 	reply     *reply            // of the origin
+	supply    supply            // its body
 	own       *rfc9111.Response // head for the leader, whom the origin answered
 	overtaken bool              // another one fetches the same for those who came later: nothing is stored
 	above     bool              // the parent answered, not the origin
@@ -64,9 +64,10 @@ type flight struct {
 	allowed allowance
 	prev    *flight // of those that run
 	next    *flight
-	wanted  bool    // a cache wants the body: it is fetched without readers too
-	waiting int     // seats taken before it settled
-	leader  *reader // the seat of the client it was started for
+	wanted  bool       // a cache wants the body: it is fetched without readers too
+	waiting int        // seats taken before it settled
+	leader  *reader    // the seat of the client it was started for
+	slot    [1]*flight // room for the list of its key
 }
 
 // outcomeKind says what a flight came to.
@@ -248,7 +249,6 @@ func (t *flights) startLocked(k ticket) (*flight, error) {
 		alone:      k.alone,
 		ownCodings: k.ownCodings,
 		detail:     k.detail,
-		ready:      make(chan struct{}),
 		wanted:     !k.alone,
 	}
 	f.body.init(t.opts, &t.memory)
@@ -263,7 +263,11 @@ func (t *flights) startLocked(k ticket) (*flight, error) {
 func (t *flights) listLocked(f *flight) {
 	f.listed = true
 	k := f.key.Bytes()
-	t.slots[k] = append(t.slots[k], f)
+	slot := t.slots[k]
+	if slot == nil {
+		slot = f.slot[:0]
+	}
+	t.slots[k] = append(slot, f)
 }
 
 // barLocked takes f off the list for good.
@@ -403,7 +407,7 @@ func (t *flights) settle(f *flight, out outcome) bool {
 		f.wanted = false
 		t.barLocked(f)
 	}
-	close(f.ready)
+	f.early.end()
 	return true
 }
 

@@ -14,8 +14,9 @@ import (
 type reply struct {
 	head    *rfc9111.Response
 	body    *replyBody
-	upgrade string // protocol of a 101
-	framed  bool   // the end of the body can be told from a lost connection
+	own     replyBody // what body is, of an origin
+	upgrade string    // protocol of a 101
+	framed  bool      // the end of the body can be told from a lost connection
 	trailer *rfc9111.Trailer
 }
 

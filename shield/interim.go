@@ -110,7 +110,8 @@ func (s *Shield) sendHearing(ctx context.Context, req *policy.Request, out *outg
 type bulletin struct {
 	mu   sync.Mutex
 	all  []interim
-	more chan struct{} // closed when there is another; nil when nobody waits
+	over bool
+	more chan struct{} // closed when there is another, or it is over; nil when nobody waits
 }
 
 func (b *bulletin) add(i interim) {
@@ -120,16 +121,31 @@ func (b *bulletin) add(i interim) {
 		return
 	}
 	b.all = append(b.all, i)
+	b.wakeLocked()
+}
+
+// end is called once.
+func (b *bulletin) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.over = true
+	b.wakeLocked()
+}
+
+func (b *bulletin) wakeLocked() {
 	if b.more != nil {
 		close(b.more)
 		b.more = nil
 	}
 }
 
-// from returns all but the first n, and what is closed when there are more.
+// from returns all but the first n, and what is closed when there are more: nil when there will be none.
 func (b *bulletin) from(n int) (rest []interim, more <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.over {
+		return b.all[n:], nil
+	}
 	if b.more == nil {
 		b.more = make(chan struct{})
 	}
@@ -144,23 +160,19 @@ func (b *bulletin) from(n int) (rest []interim, more <-chan struct{}) {
 // field by field: the origin cannot have meant anybody else.
 func (st seat) await(ctx context.Context, req *policy.Request) error {
 	hears := req.Interim != nil && (st.leader || maps.EqualFunc(st.f.asked, req.Header, slices.Equal))
-	for heard, done := 0, false; ; {
-		var more <-chan struct{}
-		if hears {
-			var news []interim
-			news, more = st.f.early.from(heard)
-			for _, i := range news {
+	for heard := 0; ; {
+		news, more := st.f.early.from(heard)
+		heard += len(news)
+		for _, i := range news {
+			if hears {
 				req.Interim(i.status, i.header)
 			}
-			heard += len(news)
 		}
-		if done {
+		if more == nil {
 			return nil
 		}
 		select {
 		case <-more:
-		case <-st.f.ready:
-			done = true
 		case <-ctx.Done():
 			return fmt.Errorf("shield: client left: %w", context.Cause(ctx))
 		}

@@ -172,7 +172,8 @@ func (o *origin) ask(ctx context.Context, u *upstream, out *outgoing, by way) (*
 		_ = resp.Body.Close()
 		return nil, fmt.Errorf("%s: %w", u.def.URL, err)
 	}
-	rep.body = &replyBody{src: resp.Body, switched: resp.StatusCode == http.StatusSwitchingProtocols}
+	rep.body = &rep.own
+	rep.body.src, rep.body.switched = resp.Body, resp.StatusCode == http.StatusSwitchingProtocols
 	return rep, nil
 }
 

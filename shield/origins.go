@@ -189,7 +189,7 @@ func (p *origins) send(ctx context.Context, req *policy.Request, out *outgoing) 
 		return nil, err
 	}
 	ok = true
-	rep.body.done = func() { p.done(o) }
+	rep.body.origin, rep.body.owner = o, p
 	return rep, nil
 }
 

@@ -188,7 +188,7 @@ func replyOf(f *flight, ans *rfc9111.Answer) *reply {
 	}
 	return &reply{
 		head: ans.Head, framed: true, trailer: ans.Trailer,
-		body: &replyBody{src: body, ctx: f.ctx, cancel: func(error) {}, done: func() {}},
+		body: &replyBody{src: body, ctx: f.ctx, cancel: func(error) {}},
 	}
 }
 

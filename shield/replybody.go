@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -24,9 +23,10 @@ type replyBody struct {
 	timer  *time.Timer             // for src that has no deadlines of its own
 
 	closed atomic.Bool
-	once   sync.Once
 	unhook func() bool // of the context's end, for a switched connection
-	done   func()      // gives the origin back
+
+	origin *origin // is given back to origins; nil: it is the parent
+	owner  *origins
 }
 
 // arm hands the request's context over to its body.
@@ -96,11 +96,13 @@ func (b *replyBody) Close() error {
 	if b.unhook != nil {
 		b.unhook()
 	}
-	b.closed.Store(true)
+	again := b.closed.Swap(true)
 	if b.cancel != nil {
 		b.cancel(errBodyClosed)
 	}
 	err := b.src.Close()
-	b.once.Do(b.done)
+	if !again && b.origin != nil {
+		b.owner.done(b.origin)
+	}
 	return err
 }

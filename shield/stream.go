@@ -35,9 +35,10 @@ type body struct {
 	spill spill
 
 	mu      sync.Mutex
-	first   reader   // most bodies have one
-	readers *reader  // the latest, and through its links all others
-	chunks  [][]byte // len is what is published; the last may have room
+	first   reader    // most bodies have one
+	readers *reader   // the latest, and through its links all others
+	chunks  [][]byte  // len is what is published; the last may have room
+	only    [1][]byte // room for chunks: most bodies have one
 	base    int64
 	size    int64
 	stored  int64 // bytes that spill can read again
@@ -53,7 +54,9 @@ type body struct {
 	full  bool          // the fill waits
 }
 
-func (b *body) init(opts *Options, live *atomic.Int64) { b.opts, b.live, b.expect = opts, live, -1 }
+func (b *body) init(opts *Options, live *atomic.Int64) {
+	b.opts, b.live, b.expect, b.chunks = opts, live, -1, b.only[:0]
+}
 
 // begin is called once, before the first append: expect is the declared length
 // or -1, keep says how long a body is wanted in one piece.

@@ -34,8 +34,10 @@ type supply struct {
 	broken error // why the reply in progress ended early
 }
 
+// newSupply begins f's supply. There is one at a time.
 func newSupply(s *Shield, f *flight, head *rfc9111.Response) *supply {
-	b := &supply{s: s, f: f, head: head, end: head.Length, size: head.Length}
+	b := &f.supply
+	*b = supply{s: s, f: f, head: head, end: head.Length, size: head.Length}
 	if parts := head.Parts; parts != nil {
 		b.base = parts.Held[0].Start
 	}
