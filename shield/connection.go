@@ -90,7 +90,7 @@ func (c *connection) ask(q call) (*http.Response, error) {
 			return nil, cmp.Or(c.refused, err)
 		}
 		c.begun = true
-		resp, err := http.ReadResponse(c.in, q.asked())
+		resp, err := readResponse(c.in, q.asked())
 		if err != nil {
 			return nil, err
 		}

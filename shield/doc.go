@@ -98,6 +98,8 @@
 // connection take over every request and every answer, a cold miss took a quarter more CPU time. What has a body or
 // switches protocols goes through the transport, and so does everything where the policy limits connections, or where
 // sockets cannot be looked at. Below TLS records are followed, or what TLS has read ahead would be the next answer.
+// Heads that can be read in one way only are read here, in half the allocations; others are left to net/http. What an
+// origin said before it hung up is its answer, whether it had the whole request or not.
 //
 // What comes before a response. Interim responses, RFC 9110 15.2, go at once to the client
 // that the response is fetched for, and to those in its flight whose requests have
