@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"weak"
 
 	"pgregory.net/rapid"
 
@@ -87,6 +89,35 @@ func TestConcurrentFillsLoseNoVariant(t *testing.T) {
 	all.Wait()
 	for i := range variants {
 		n.expect(requestX(t, i), strconv.Itoa(i), rfc9111.Hit)
+	}
+}
+
+// What has gone is garbage, while other variants that came before and after it stay.
+func TestAVariantKeepsNoOtherAlive(t *testing.T) {
+	second := varyOn(t, "X", "2")
+	tests := map[string]func(n *node){
+		"dropped":  func(n *node) { n.Dropped(key(t, "/a"), page(n.clock.Now(), second).Selection) },
+		"replaced": func(n *node) { n.fill("/a", "new", second) },
+	}
+	for name, lose := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, l1.Options{})
+			n.fill("/a", "first", varyOn(t, "X", "1"))
+			body := make([]byte, 4<<10)
+			gone := weak.Make(&body[0])
+			n.Filled(key(t, "/a"), page(n.clock.Now(), second), body)
+			n.fill("/a", "third", varyOn(t, "X", "3"))
+			body = nil
+			if runtime.GC(); gone.Value() == nil {
+				t.Fatal("it is gone before its time")
+			}
+			lose(n)
+			if runtime.GC(); gone.Value() != nil {
+				t.Error("its body is still alive")
+			}
+			n.expect(requestX(t, 1), "first", rfc9111.Hit)
+			n.expect(requestX(t, 3), "third", rfc9111.Hit)
+		})
 	}
 }
 
