@@ -60,7 +60,7 @@ func (t *flights) expire() {
 	t.mu.Lock()
 	t.alarm.at = time.Time{}
 	for f := t.first; f != nil; f = f.next {
-		if f.allowed.since.IsZero() {
+		if f.ended || f.allowed.since.IsZero() {
 			continue
 		}
 		if limit, at := f.nextLocked(); at.After(now) {
@@ -77,7 +77,8 @@ func (t *flights) expire() {
 	}
 }
 
-func (t *flights) runsLocked(f *flight) {
+// beginLocked links f with those that are not drained.
+func (t *flights) beginLocked(f *flight) {
 	if f.next = t.first; f.next != nil {
 		f.next.prev = f
 	}
@@ -86,7 +87,11 @@ func (t *flights) runsLocked(f *flight) {
 	t.most = max(t.most, t.running)
 }
 
-func (t *flights) ranLocked(f *flight) {
+// drainedLocked says whether nothing goes on in f any more, which is said once.
+func (t *flights) drainedLocked(f *flight, occupied bool) bool {
+	if occupied || !f.ended {
+		return false
+	}
 	if f.prev != nil {
 		f.prev.next = f.next
 	} else {
@@ -96,7 +101,7 @@ func (t *flights) ranLocked(f *flight) {
 		f.next.prev = f.prev
 	}
 	f.prev, f.next = nil, nil
-	t.running--
+	return true
 }
 
 // close cancels all flights, and lets none begin.

@@ -2,6 +2,7 @@ package shield_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -123,5 +124,30 @@ func TestFieldsThatWouldBeMore(t *testing.T) {
 		if n := requests.Load(); n != 0 {
 			t.Errorf("%q: %q: %d requests", c.name, c.value, n)
 		}
+	}
+}
+
+// What is passed on when a shield closes ends visibly, although its flight has nothing more to do.
+func TestPassesEndWithTheirShield(t *testing.T) {
+	src, _ := raw(t, func(_ int, _ *http.Request, c net.Conn) {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 10\r\n\r\nbegin")
+	})
+	s := startReal(t, src)
+	ans, err := s.shield.Fetch(context.Background(), s.request("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := make([]byte, 5)
+	if _, err := io.ReadFull(ans.Body, p); err != nil || string(p) != "begin" {
+		t.Fatalf("%q, %v", p, err)
+	}
+	if err := s.shield.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if n, err := ans.Body.Read(p); n > 0 || !errors.Is(err, context.Canceled) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if err := ans.Body.Close(); err != nil {
+		t.Error(err)
 	}
 }

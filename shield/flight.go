@@ -62,7 +62,7 @@ type flight struct {
 	settled bool
 	ended   bool
 	allowed allowance
-	prev    *flight // of those that run
+	prev    *flight // of those that are not drained
 	next    *flight
 	wanted  bool       // a cache wants the body: it is fetched without readers too
 	waiting int        // seats taken before it settled
@@ -141,7 +141,7 @@ type flights struct {
 
 	mu      sync.Mutex
 	slots   map[string][]*flight // listed flights by key bytes
-	first   *flight              // that runs, and by its links the others
+	first   *flight              // that is not drained, and by its links the others
 	running int
 	closed  bool
 	alarm   alarm
@@ -253,7 +253,7 @@ func (t *flights) startLocked(k ticket) (*flight, error) {
 	}
 	f.body.init(t.opts, &t.memory)
 	f.ctx, f.ctxEnd = context.WithCancelCause(context.Background()) // close ends it, too
-	t.runsLocked(f)
+	t.beginLocked(f)
 	if !k.alone {
 		t.listLocked(f)
 	}
@@ -449,7 +449,7 @@ func (t *flights) leave(s seat) {
 		t.barLocked(f)
 		f.cancel(errAbandoned)
 	}
-	drained := !occupied && f.ended
+	drained := t.drainedLocked(f, occupied)
 	t.mu.Unlock()
 	if drained {
 		f.drain()
@@ -466,8 +466,8 @@ func (t *flights) end(f *flight) {
 	t.mu.Lock()
 	t.barLocked(f)
 	f.ended = true
-	t.ranLocked(f)
-	drained := !f.body.occupied()
+	t.running--
+	drained := t.drainedLocked(f, f.body.occupied())
 	t.mu.Unlock()
 	if drained {
 		f.drain()
