@@ -1,16 +1,22 @@
 package api_test
 
 import (
-	"bytes"
+	"io"
+	"net/http"
+	"runtime/pprof"
+	"strings"
 	"testing"
 )
 
 func TestProfiles(t *testing.T) {
 	opts := adminOptions()
 	opts.Profiling = true
-	for _, name := range []string{"heap", "allocs", "goroutine", "profile?seconds=1"} {
+	for name, begin := range map[string]string{
+		"heap": "\x1f\x8b", "allocs": "\x1f\x8b", "goroutine": "\x1f\x8b", "profile?seconds=1": "\x1f\x8b",
+		"trace?seconds=1": "go 1.", "goroutine?debug=1": "goroutine profile:",
+	} {
 		resp := call(t, opts, "GET /debug/pprof/"+name)
-		if body := bodyOf(t, resp); resp.StatusCode != 200 || !bytes.HasPrefix([]byte(body), []byte{0x1f, 0x8b}) {
+		if body := bodyOf(t, resp); resp.StatusCode != 200 || !strings.HasPrefix(body, begin) {
 			t.Errorf("%s: %d, %d bytes that are no profile", name, resp.StatusCode, len(body))
 		}
 	}
@@ -40,5 +46,27 @@ func TestProfilesThatThereAreNot(t *testing.T) {
 	}
 	if resp := call(t, guarded, "GET /debug/pprof/heap"); resp.StatusCode != 401 {
 		t.Errorf("without the token: %d", resp.StatusCode)
+	}
+}
+
+func TestOneProfileAtATime(t *testing.T) {
+	opts := adminOptions()
+	opts.Profiling = true
+	if err := pprof.StartCPUProfile(io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	defer pprof.StopCPUProfile()
+	wantJSON(t, call(t, opts, "GET /debug/pprof/profile?seconds=1"), 409,
+		`{"error":{"code":"profiling","hint":"There is one at a time. Wait for it.","message":"Another profile of this kind is being made."}}`)
+}
+
+// Programs import this package, and have a http.DefaultServeMux of their own.
+func TestProfilesAreNotServedByThemselves(t *testing.T) {
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/debug/pprof/heap", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, pattern := http.DefaultServeMux.Handler(r); pattern != "" {
+		t.Errorf("http.DefaultServeMux serves %s", pattern)
 	}
 }

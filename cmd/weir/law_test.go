@@ -125,6 +125,7 @@ var rooms = []room{
 	{"weir/cmd/weir/simnet", nil, "a network for tests: production code has the real one"},
 	{"testing", nil, "production code is not built for its tests"},
 	{"net/http/httptest", nil, "production code is not built for its tests"},
+	{"net/http/pprof", nil, "it serves itself on http.DefaultServeMux, which belongs to the program that imports this"},
 }
 
 const whyRoom = "a dependency is a decision: give its module a room, with the reason"
