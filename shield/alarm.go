@@ -101,10 +101,18 @@ func (t *flights) drainedLocked(f *flight, occupied bool) bool {
 		f.next.prev = f.prev
 	}
 	f.prev, f.next = nil, nil
+	t.restLocked()
 	return true
 }
 
-// close cancels all flights, and lets none begin.
+// restLocked stops the alarm when there are no flights and will be none.
+func (t *flights) restLocked() {
+	if t.closed && t.first == nil && t.alarm.timer != nil {
+		t.alarm.timer.Stop()
+	}
+}
+
+// close cancels all flights, and lets none begin. One that ignores it has its limits still.
 func (t *flights) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,9 +120,7 @@ func (t *flights) close() {
 	for f := t.first; f != nil; f = f.next {
 		f.cancel(context.Canceled)
 	}
-	if t.alarm.timer != nil {
-		t.alarm.timer.Stop()
-	}
+	t.restLocked()
 }
 
 // cancel ends what f fetches. The first cause counts.
