@@ -56,10 +56,9 @@ end
 var plainScript = script[:strings.Index(script, "request = ")] + script[strings.Index(script, "done = "):]
 
 type loader struct {
-	dir      string
-	each     time.Duration
-	threads  int
-	profiler *profiler // nil mostly
+	dir     string
+	each    time.Duration
+	threads int
 }
 
 type measured struct {
@@ -76,16 +75,7 @@ const (
 // quietest loads a server until the host left the processors alone, and returns the run that lost least.
 func (l loader) quietest(ctx context.Context, s *server, sc scene) (best sample, err error) {
 	for i := range 1 + repeats {
-		var one sample
-		run := func() (err error) {
-			one, err = l.run(ctx, s, sc)
-			return err
-		}
-		if l.profiler != nil && s.admin != "" {
-			err = l.profiler.during(ctx, s.admin, l.each, run)
-		} else {
-			err = run()
-		}
+		one, err := l.run(ctx, s, sc)
 		if err != nil {
 			return sample{}, err
 		}

@@ -3,7 +3,6 @@
 //
 //	go run ./bench/hits
 //	go run ./bench/hits -peers weir,nginx -bodies 1 -conns 64 -rounds 5 -for 3s
-//	go run ./bench/hits -peers weir -pgo cmd/weir/default.pgo
 //
 // How to read it: "us" is the server's CPU time for one request, user and system of all its
 // processes together, from /proc; the column behind it is weir's divided by this
@@ -44,7 +43,6 @@ type options struct {
 	misses []int // percent
 	check  bool
 	binary string // of weir; "" to build it
-	pgo    string // where a profile of weir is written; "" for none
 	where  places
 }
 
@@ -71,7 +69,6 @@ func parse() (o options, err error) {
 	flag.BoolVar(&o.check, "check", false, "end with status 1 unless weir's CPU time at 1 KiB and 64 connections is within its bounds, for hits and for misses")
 	together := flag.Bool("together", false, "have the servers and the load share all processors")
 	flag.StringVar(&o.binary, "weir", "", "a weir binary to measure instead of one that is built")
-	flag.StringVar(&o.pgo, "pgo", "", "a file to write a CPU profile of weir to, as cmd/weir/default.pgo is one")
 	flag.Parse()
 	o.peers = strings.Split(*peers, ",")
 	if o.where, err = share(*together); err != nil {
@@ -138,9 +135,6 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	load := loader{dir: dir, each: o.each, threads: o.where.others.Count()}
-	if o.pgo != "" {
-		load.profiler = &profiler{dir: dir}
-	}
 	fmt.Printf("%s\n\n", o.where)
 	broken := false
 	for _, sc := range scenes(o) {
@@ -149,11 +143,6 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 		broken = show(sc, results) || broken
-	}
-	if load.profiler != nil {
-		if err := load.profiler.merge(ctx, o.pgo); err != nil {
-			return err
-		}
 	}
 	if broken && o.check {
 		return errors.New("a bound does not hold")

@@ -20,7 +20,6 @@ import (
 // server is a cache that runs as a child process.
 type server struct {
 	name, addr string
-	admin      string // where weir can be profiled; "" for others
 	cmd        *exec.Cmd
 	output     bytes.Buffer
 }
@@ -46,7 +45,6 @@ type peer struct {
 // site is where a server runs: its folder, its address, the origin's, and how many processors it has.
 type site struct {
 	dir, addr, origin string
-	admin             string // of weir
 	cpus              int
 }
 
@@ -62,7 +60,7 @@ func startAll(ctx context.Context, o options, dir, origin string) (servers []*se
 		p, known := peers[name]
 		switch {
 		case name == "weir":
-			p.command = weir(o.binary, o.pgo != "")
+			p.command = weir(o.binary)
 		case !known:
 			return servers, fmt.Errorf("%q is not a server that this program knows", name)
 		default:
@@ -87,13 +85,8 @@ func start(ctx context.Context, name string, p peer, at site, where places) (s *
 	if at.addr, err = process.FreeAddress(ctx); err != nil {
 		return nil, err
 	}
-	if name == "weir" {
-		if at.admin, err = process.FreeAddress(ctx); err != nil {
-			return nil, err
-		}
-	}
 	at.cpus = where.servers.Count()
-	s = &server{name: name, addr: at.addr, admin: at.admin}
+	s = &server{name: name, addr: at.addr}
 	if s.cmd, err = p.command(ctx, at); err != nil {
 		return nil, err
 	}
@@ -121,19 +114,17 @@ func tempDir() string {
 	return os.TempDir()
 }
 
-func weir(binary string, profiling bool) func(ctx context.Context, at site) (*exec.Cmd, error) {
-	return func(ctx context.Context, at site) (cmd *exec.Cmd, err error) {
+func weir(binary string) func(ctx context.Context, at site) (*exec.Cmd, error) {
+	return func(ctx context.Context, at site) (*exec.Cmd, error) {
 		if binary == "" {
+			var err error
 			if binary, err = process.Build(ctx, at.dir); err != nil {
 				return nil, err
 			}
 		}
-		cmd = exec.CommandContext(ctx, binary, "serve", "--origin", "http://"+at.origin, "--listen", at.addr, "--admin", at.admin,
-			"--data", filepath.Join(at.dir, "data"), "--log-level", "warn")
-		if profiling {
-			cmd.Args = append(cmd.Args, "--profiling")
-		}
-		return cmd, nil
+		admin, err := process.FreeAddress(ctx)
+		return exec.CommandContext(ctx, binary, "serve", "--origin", "http://"+at.origin, "--listen", at.addr, "--admin", admin,
+			"--data", filepath.Join(at.dir, "data"), "--log-level", "warn"), err
 	}
 }
 
