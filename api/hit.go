@@ -20,7 +20,8 @@ type Memory interface {
 	Hit(ask *l1.Ask, found *l1.Found) bool
 	// Keep keeps a head for what Hit found, to be found with it, if there is room.
 	Keep(found *l1.Found, ready *l1.ReadyHead)
-	// CountHit is told of each answer that was made of what Hit found.
+	// CountHit is told of each answer that was made of what Hit found. Body and File are gone if a file would have been
+	// of no use.
 	CountHit(found *l1.Found)
 }
 

@@ -142,13 +142,16 @@ func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
 	if x.status == http.StatusNotModified || x.isHead() {
 		body = nil
 	}
+	if len(body) == 0 || !vectored(c.Conn) {
+		x.found.Body, x.found.File = nil, nil // a file is of no use here
+	}
 	if len(body) <= maxCopied || len(body) <= maxJoined && !vectored(c.Conn) {
 		head := len(x.out)
 		x.out = append(x.out, body...)
 		n, err := c.Conn.Write(x.out)
 		return int64(max(0, n-head)), err
 	}
-	if x.found.File != nil && len(body) > 0 {
+	if x.found.File != nil {
 		if s := c.fileSend(); s != nil {
 			return x.sendFile(c, s)
 		}

@@ -19,8 +19,9 @@ type fileSend struct {
 	end    int64 // how long it is
 
 	out  uintptr // the socket, for copy
-	gone bool    // the file is
-	err  error   // of the last system call
+	full bool    // the socket is
+	gone bool    // the file is, or is of no use
+	err  error   // of sending the head
 
 	step func(socket uintptr) (done bool) // write and copy as they are passed on, made once
 	use  func(file uintptr)
@@ -52,25 +53,27 @@ func (c *guardConn) fileSend() *fileSend {
 // sendFile sends the answer with s, and returns how much of the body has gone, as long as the client takes maxWrite within
 // each deadline. What is left when the file is gone comes from the body in memory.
 func (x *hit) sendFile(c *guardConn, s *fileSend) (sent int64, err error) {
-	s.head, s.file, s.at, s.end, s.gone = x.out, x.found.File, 0, int64(len(x.found.Body)), false
+	s.head, s.file, s.at, s.end, s.gone, s.err = x.out, x.found.File, 0, int64(len(x.found.Body)), false, nil
 	defer func() { s.head, s.file = nil, nil }()
 	allowed := x.hits.door.opts.WriteTimeout
 	for {
 		began := s.at
 		err := s.socket.Write(s.step)
 		switch {
-		case err == nil && s.gone:
-			rest := x.found.Body[s.at:]
-			n, err := c.sendPieces(s.head, rest, allowed)
-			return s.at + max(0, n-int64(len(s.head))), err
 		case err == nil && s.err != nil:
-			return s.at, os.NewSyscallError("sendfile", s.err)
-		case !errors.Is(err, os.ErrDeadlineExceeded), s.at-began < maxWrite:
+			return s.at, os.NewSyscallError("sendmsg", s.err)
+		case err == nil && !s.gone:
+			return s.at, nil
+		case err != nil && (!errors.Is(err, os.ErrDeadlineExceeded) || s.at-began < maxWrite):
 			return s.at, err
 		}
 		c.hits.extended = time.Time{}
 		if err := c.extendWrite(time.Now(), allowed); err != nil {
 			return s.at, err
+		}
+		if s.gone {
+			n, err := c.sendPieces(nil, x.found.Body[s.at:], allowed)
+			return s.at + n, err
 		}
 	}
 }

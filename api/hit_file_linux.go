@@ -1,9 +1,6 @@
 package api
 
-import (
-	"errors"
-	"syscall"
-)
+import "syscall"
 
 // sendsFiles says whether the kernel sends files.
 const sendsFiles = true
@@ -17,25 +14,32 @@ func (s *fileSend) write(socket uintptr) (done bool) {
 		case nil:
 			s.head = s.head[n:]
 		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return false
 		default:
 			s.err = err
-			return err != syscall.EAGAIN
+			return true
 		}
 	}
-	s.out = socket
+	s.out, s.full = socket, false
 	if s.file.Use(s.use) != nil {
 		s.gone = true
-		return true
 	}
-	return !errors.Is(s.err, syscall.EAGAIN)
+	return !s.full
 }
 
-// copy sends what the socket takes of the file.
+// copy sends what the socket takes of the file. The rest comes from memory whatever fails: if it is the socket,
+// that will fail as well.
 func (s *fileSend) copy(file uintptr) {
-	for s.err = nil; s.at < s.end; {
-		_, err := syscall.Sendfile(int(s.out), int(file), &s.at, int(s.end-s.at))
-		if err != nil && err != syscall.EINTR {
-			s.err = err
+	for s.at < s.end {
+		n, err := syscall.Sendfile(int(s.out), int(file), &s.at, int(s.end-s.at))
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			s.full = true
+			return
+		case err != nil || n == 0:
+			s.gone = true
 			return
 		}
 	}

@@ -8,15 +8,19 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"weir/api"
 )
 
-// filedHits serves a hitWorld over TCP. What it holds at /huge lies in a file.
+// filedHits serves a hitWorld over TCP.
 type filedHits struct {
 	*hitWorld
 	addr string
@@ -33,7 +37,21 @@ func (l shortBuffer) Accept() (net.Conn, error) {
 	return conn, err
 }
 
+// serveFiled serves one in which what is at /huge lies in a file.
 func serveFiled(t *testing.T, opts api.DoorOptions) *filedHits {
+	t.Helper()
+	f := newFiled(t, opts)
+	c := f.connect(t)
+	for range 40 {
+		c.ask(t, get("/huge"))
+	}
+	if f.filed.Load() == 0 {
+		t.Fatal("no body came from a file")
+	}
+	return f
+}
+
+func newFiled(t *testing.T, opts api.DoorOptions) *filedHits {
 	t.Helper()
 	w := newLoggedHitWorld(t, true, nil, nil)
 	if opts.WriteTimeout > 0 {
@@ -56,15 +74,7 @@ func serveFiled(t *testing.T, opts api.DoorOptions) *filedHits {
 		_ = server.Close()
 		<-served
 	})
-	f := &filedHits{hitWorld: w, addr: inner.Addr().String()}
-	c := f.connect(t)
-	for range 40 {
-		c.ask(t, get("/huge"))
-	}
-	if f.filed.Load() == 0 {
-		t.Fatal("no body came from a file")
-	}
-	return f
+	return &filedHits{hitWorld: w, addr: inner.Addr().String()}
 }
 
 // filedClient is a connection with a short buffer.
@@ -149,6 +159,74 @@ func TestAFileThatGoesWhileItIsSent(t *testing.T) {
 	_, again := c.ask(t, get("/huge")) // fetched again
 	if again != want || f.filed.Load() == before {
 		t.Errorf("%d bytes, and %d answers from files", len(again), f.filed.Load()-before)
+	}
+}
+
+// bodyFiles are the descriptors of bodies that lie in files of this process.
+func bodyFiles(t *testing.T) (all []int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		name, _ := os.Readlink(filepath.Join("/proc/self/fd", e.Name())) // the directory itself is closed by now
+		if fd, err := strconv.Atoi(e.Name()); err == nil && strings.Contains(name, "weir-body") {
+			all = append(all, fd)
+		}
+	}
+	return all
+}
+
+// Whatever is wrong with a file, the body is in memory.
+func TestAFileThatCannotBeSent(t *testing.T) {
+	folder, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = folder.Close() }()
+	for name, spoil := range map[string]func(fd int) error{
+		"shorter":     func(fd int) error { return syscall.Ftruncate(fd, 300_000) },
+		"empty":       func(fd int) error { return syscall.Ftruncate(fd, 0) },
+		"of no bytes": func(fd int) error { return syscall.Dup3(int(folder.Fd()), fd, syscall.O_CLOEXEC) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := serveFiled(t, api.DoorOptions{})
+			c := f.connect(t)
+			_, want := c.ask(t, get("/huge"))
+			before := f.filed.Load()
+			for _, fd := range bodyFiles(t) {
+				if err := spoil(fd); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				if _, got := c.ask(t, get("/huge")); got != want {
+					t.Errorf("%d bytes, want %d", len(got), len(want))
+				}
+			}
+			if f.filed.Load() == before {
+				t.Error("no file was tried")
+			}
+		})
+	}
+}
+
+// What is sent without a body, or to where no file goes, is no reason for one.
+func TestAnswersThatNeedNoFile(t *testing.T) {
+	f := newFiled(t, api.DoorOptions{})
+	c := f.connect(t)
+	_, want := c.ask(t, get("/huge"))
+	before := f.hits.Load()
+	for range 40 {
+		c.ask(t, get("/huge", `If-None-Match: "v1"`))
+		c.ask(t, head1("/huge"))
+		if got := f.play(get("/huge"), 1<<20); !bytes.HasSuffix(got, []byte(want)) { // on what is no TCP connection
+			t.Fatalf("%d bytes", len(got))
+		}
+	}
+	if files := len(bodyFiles(t)); files > 0 || f.hits.Load()-before != 120 {
+		t.Errorf("%d files after %d hits", files, f.hits.Load()-before)
 	}
 }
 

@@ -84,7 +84,7 @@ func (t *Tier) Hit(ask *Ask, found *Found) (ok bool) {
 }
 
 // CountHit counts an answer that was made of what Hit found. After some with a large body it takes the time to put
-// that into a [BodyFile].
+// that into a [BodyFile]: who sent none, or to where a file cannot go, takes Body and File out of found before.
 func (t *Tier) CountHit(found *Found) {
 	found.entry.use()
 	t.sent(found)
