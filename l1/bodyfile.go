@@ -15,6 +15,9 @@ const (
 	pageBytes  = 4 << 10   // what a file is given memory in
 )
 
+// FileBytes is how much of a budget may be in files, which do not lie in the heap.
+func FileBytes(budget int64) int64 { return budget * fileShare / 100 }
+
 // A BodyFile is a body once more, in a file that lies in memory. The kernel sends the pages of such a file as they are,
 // while bytes of the heap are copied for each client.
 type BodyFile struct {
@@ -86,7 +89,7 @@ func (s *store) file(o *openHead, f *BodyFile) bool {
 func (hs *heads) allows(cost int64) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	limit := hs.budget * fileShare / 100
+	limit := FileBytes(hs.budget)
 	if hs.closed || cost > limit {
 		return false
 	}

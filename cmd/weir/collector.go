@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"go.uber.org/zap"
+
+	"weir/l1"
 )
 
 // How much garbage the collector lets pile up: gcPercent of what is alive, and while what is made is small
@@ -63,13 +65,17 @@ func (s *service) limitMemory() (stop func()) {
 	if limit == 0 || s.con.env("GOMEMLIMIT") != "" {
 		return stop
 	}
-	debug.SetMemoryLimit(limit / 10 * 9)
+	debug.SetMemoryLimit(heapWithin(limit, l1.FileBytes(int64(s.L1Size))))
 	if s.Role != roleShield && int64(s.L1Size) > limit/2 {
 		s.log.Warn("the memory tier may take more than half of the container's memory",
 			zap.Stringer("l1-size", s.L1Size), zap.Stringer("container", size(limit)))
 	}
 	return stop
 }
+
+// heapWithin is how much of a container's memory the heap may have beside files that lie in memory, of which the collector
+// knows nothing.
+func heapWithin(limit, files int64) int64 { return max(limit/2, limit/10*9-files) }
 
 // collector tells the garbage collector, after each of its cycles, when the next one is due.
 type collector struct {

@@ -49,3 +49,13 @@ func TestCollectorIsTold(t *testing.T) {
 	over.stopped.Store(true)
 	over.tune()
 }
+
+func TestTheHeapLeavesRoomForFiles(t *testing.T) {
+	for _, c := range []struct{ limit, files, want int64 }{
+		{1000, 0, 900}, {1000, 60, 840}, {1000, 400, 500}, {1000, 100_000, 500},
+	} {
+		if got := heapWithin(c.limit, c.files); got != c.want {
+			t.Errorf("%d with %d in files: %d, want %d", c.limit, c.files, got, c.want)
+		}
+	}
+}
