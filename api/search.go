@@ -132,9 +132,12 @@ func (x *exchange) heed(req *policy.Request, ans *rfc9111.Answer) bool {
 		said.at = x.door.opts.Now()
 	}
 	if said.field == s.rule.field {
-		said.search = s.rule.search
-	} else if v, ok := rfc9111.NoVarySearch(ans.Head.Header); ok {
-		said.search = &keying.Search{All: v.All, Names: v.Names, AnyOrder: v.AnyOrder}
+		said.field, said.search = s.rule.field, s.rule.search
+	} else {
+		said.field = strings.Clone(said.field) // or all of the head would be remembered
+		if v, ok := rfc9111.NoVarySearch(http.Header{"No-Vary-Search": {said.field}}); ok {
+			said.search = &keying.Search{All: v.All, Names: v.Names, AnyOrder: v.AnyOrder}
+		}
 	}
 	x.door.searches.learn(s.path, said)
 	if s.rule.search == nil || said.field == s.rule.field {

@@ -3,9 +3,12 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
+	"weak"
 
 	"weir/api"
 	"weir/policy"
@@ -243,4 +246,28 @@ func TestNoVarySearchIsBounded(t *testing.T) {
 	if got := s.asks(t, d, "/0?a", "/19999?a"); got != "/0?a /19999" {
 		t.Errorf("asked for %s", got)
 	}
+}
+
+// What is remembered of an answer keeps nothing else of it.
+func TestNoVarySearchKeepsNoHeads(t *testing.T) {
+	var heads []weak.Pointer[byte]
+	s := newSearched("")
+	s.field = func(*policy.Request) string {
+		head := []byte(`params=("utm")` + strings.Repeat(" ", 16<<10))
+		heads = append(heads, weak.Make(&head[0]))
+		return unsafe.String(&head[0], len(head))[:len(`params=("utm")`)]
+	}
+	d := newDoor(t, s.tier, searchRoutes, api.DoorOptions{})
+	if got := s.asks(t, d, "/a?x=1&utm=1", "/b", "/c?utm=2", "/c?utm=3"); got != "/a?x=1&utm=1 /b /c?utm=2 /c" {
+		t.Error(got)
+	}
+	s.field = func(*policy.Request) string { return "" }
+	s.asks(t, d, "/off") // so that nothing of the last answer is on the way any more
+	runtime.GC()
+	for i, h := range heads {
+		if h.Value() != nil {
+			t.Errorf("head %d is still there", i)
+		}
+	}
+	runtime.KeepAlive(d)
 }

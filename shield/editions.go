@@ -1,6 +1,7 @@
 package shield
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -78,6 +79,14 @@ func (e *editions) change(req *policy.Request, old, now edition) (first, restles
 		}
 	}
 	now.changes++
+	now.version, key.selection = apart(now.version), rfc9111.Selection(strings.Clone(string(key.selection)))
 	e.m[key] = now
 	return true, now.changes >= maxChanges
+}
+
+// apart is v without the head that its strings are parts of.
+func apart(v rfc9111.Version) rfc9111.Version {
+	v.Validator, v.Coding = strings.Clone(v.Validator), strings.Clone(v.Coding)
+	v.Selection = rfc9111.Selection(strings.Clone(string(v.Selection)))
+	return v
 }

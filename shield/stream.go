@@ -128,7 +128,9 @@ func (b *body) room() []byte {
 	}
 	c := make([]byte, 0, b.nextChunkLocked())
 	b.live.Add(int64(cap(c)))
-	b.chunks = append(b.chunks, c)
+	if b.chunks = append(b.chunks, c); len(b.chunks) > 1 {
+		b.only[0] = nil // has moved, and may go
+	}
 	return c[:cap(c)]
 }
 
