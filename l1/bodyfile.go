@@ -30,14 +30,17 @@ type BodyFile struct {
 	queue *list.Element
 }
 
+func fileCost(body []byte) int64 {
+	return int64(len(body)+pageBytes-1)/pageBytes*pageBytes + int64(unsafe.Sizeof(BodyFile{})+unsafe.Sizeof(os.File{})) + queueOverhead
+}
+
 // newBodyFile returns nil if there are no such files here, or no more of them.
 func newBodyFile(body []byte) *BodyFile {
 	file, err := memoryFile()
 	if err != nil {
 		return nil
 	}
-	f := &BodyFile{file: file}
-	f.cost = int64(len(body)+pageBytes-1)/pageBytes*pageBytes + int64(unsafe.Sizeof(*f)+unsafe.Sizeof(*file)) + queueOverhead
+	f := &BodyFile{file: file, cost: fileCost(body)}
 	if f.raw, err = file.SyscallConn(); err == nil {
 		_, err = file.Write(body)
 	}
@@ -64,33 +67,51 @@ func (t *Tier) sent(found *Found) {
 	case len(found.Body) < minFiled || t.opts.MaxFiles == 0 || o.sent.Add(1)%filedAfter != 0:
 		return
 	}
-	if f := newBodyFile(found.Body); f != nil && !t.store.file(o, f) {
+	t.store.file(o, found.Body)
+}
+
+// file puts body into a file beside o, if that is still open, in place of objects that are used less. While another
+// one is made it does nothing, or many at once would come to lie outside of the budget.
+func (s *store) file(o *openHead, body []byte) {
+	if !s.filing.TryLock() {
+		return
+	}
+	defer s.filing.Unlock()
+	if !s.takeForFile(o, fileCost(body)) {
+		return
+	}
+	f := newBodyFile(body)
+	if f != nil && s.heads.file(o, f) {
+		return
+	}
+	if f != nil {
 		_ = f.file.Close() // nobody has it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.counts.bytes.Add(-fileCost(body))
 	}
 }
 
-// file keeps f with o, if that is still open, in place of objects that are used less.
-func (s *store) file(o *openHead, f *BodyFile) bool {
+// takeForFile makes room for what a file beside o costs, and counts it.
+func (s *store) takeForFile(o *openHead, cost int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.heads.allows(f.cost) {
+	if s.closed || !s.heads.allows(o, cost) {
 		return false
 	}
-	s.makeRoomLocked(f.cost)
-	if !s.heads.file(o, f) {
-		s.counts.bytes.Add(-f.cost)
-		return false
-	}
+	s.makeRoomLocked(cost)
 	return true
 }
 
-// allows says whether files may have so many bytes more, once those that were not used since the last time they were
+// allows says whether o may have a file of so many bytes, once those that were not used since the last time they were
 // looked at have given way.
-func (hs *heads) allows(cost int64) bool {
+func (hs *heads) allows(o *openHead, cost int64) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	limit := FileBytes(hs.budget)
-	if hs.closed || cost > limit {
+	if !o.lacksFileLocked() || cost > limit {
 		return false
 	}
 	for looks := hs.files.Len(); hs.fileBytes+cost > limit || hs.files.Len() >= hs.maxFiles; looks-- {
@@ -107,11 +128,16 @@ func (hs *heads) allows(cost int64) bool {
 	return true
 }
 
+// lacksFileLocked says whether o is open and has no file.
+func (o *openHead) lacksFileLocked() bool {
+	return o.place != nil && o.place.Load() == o && o.file.Load() == nil
+}
+
 // file keeps f, which counts already.
 func (hs *heads) file(o *openHead, f *BodyFile) bool {
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
-	if o.place == nil || o.place.Load() != o || o.file.Load() != nil {
+	if !o.lacksFileLocked() {
 		return false
 	}
 	f.open, f.queue = o, hs.files.PushBack(f)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -161,6 +162,36 @@ func TestFilesAreBounded(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// However many bodies are due for a file at once, files lie within their bounds also while they are made.
+func TestFilesAreBoundedWhileTheyAreMade(t *testing.T) {
+	const pages, most = 200, 4
+	n := newNode(t, l1.Options{MaxBytes: 128 << 20, MaxFiles: most})
+	due := make([]l1.Found, pages)
+	for i := range due {
+		target, _ := n.largePage(i)
+		due[i] = n.sent(target, 15)
+	}
+	var counting sync.WaitGroup
+	for i := range due {
+		counting.Go(func() { n.CountHit(&due[i]) })
+	}
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		counting.Wait()
+	}()
+	for over := false; !over; {
+		select {
+		case <-counted:
+			over = true
+		default:
+		}
+		if files := openFiles(t); files > 3*most { // one that gives way to another meanwhile can be counted, too
+			t.Fatalf("%d files, at most %d may be", files, most)
+		}
 	}
 }
 

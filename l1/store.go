@@ -32,6 +32,7 @@ type store struct {
 	shards [shardCount]shard
 	max    int64
 	heads  heads
+	filing sync.Mutex // held while a body is put into a file; taken before mu
 
 	mu          sync.Mutex // taken before any shard's lock; guards what follows and all changes
 	closed      bool
