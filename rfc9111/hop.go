@@ -9,11 +9,8 @@ import (
 // EndToEnd returns a copy of h without hop-by-hop fields, RFC 9110 7.6.1: Connection, what
 // it names (except fields a cache or origin decides by: Connection cannot remove Authorization,
 // Cookie, Cache-Control, Host, Vary, Content-* and the like), Keep-Alive, TE, Trailer, Transfer-Encoding, Upgrade, Proxy-*.
-func EndToEnd(h http.Header) http.Header { return EndToEndWith(h, 0) }
-
-// EndToEndWith is [EndToEnd] with room for more fields.
-func EndToEndWith(h http.Header, more int) http.Header {
-	out, all := make(http.Header, len(h)+more), make([]string, 0, len(h)) // few names have several lines
+func EndToEnd(h http.Header) http.Header {
+	out, all := make(http.Header, len(h)), make([]string, 0, len(h)) // few names have several lines
 	for name, values := range h {
 		if !hopByHop(name) {
 			from := len(all)
@@ -21,33 +18,17 @@ func EndToEndWith(h http.Header, more int) http.Header {
 			out[name] = all[from:len(all):len(all)]
 		}
 	}
-	removeNamed(out, h["Connection"])
-	return out
-}
-
-// MakeEndToEnd makes h, of which the caller is the only owner, what [EndToEnd] returns.
-func MakeEndToEnd(h http.Header) {
-	named := h["Connection"]
-	for name := range h {
-		if hopByHop(name) {
-			delete(h, name)
-		}
-	}
-	removeNamed(h, named)
-}
-
-// removeNamed removes what the lines of Connection name, as far as they may.
-func removeNamed(h http.Header, lines []string) {
-	for _, line := range lines {
+	for _, line := range h["Connection"] {
 		for name := range strings.SplitSeq(line, ",") {
 			if name = trimOWS(name); strings.EqualFold(name, "keep-alive") {
 				continue // gone already, and what nearly every client says
 			}
 			if name = http.CanonicalHeaderKey(name); !kept(name) {
-				delete(h, name)
+				delete(out, name)
 			}
 		}
 	}
+	return out
 }
 
 // IsEndToEnd says whether [EndToEnd] would leave all of h.
