@@ -3,6 +3,7 @@ package l1_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -407,4 +408,43 @@ func requestX(t testing.TB, i int) *policy.Request { return requestAt(t, "/a", i
 func requestAt(t testing.TB, target string, i int) *policy.Request {
 	t.Helper()
 	return request(t, target, "X", strconv.Itoa(i))
+}
+
+// Entries take each other's numbers while they are looked up, and change between one variant and several.
+func TestEntriesAreNotMixedUp(t *testing.T) {
+	n := newNode(t, l1.Options{MaxBytes: 256 << 10})
+	var all sync.WaitGroup
+	for worker := range 4 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(worker), 1))
+			for range 2000 {
+				target, variant := "/"+strconv.Itoa(random.IntN(400)), strconv.Itoa(random.IntN(3))
+				switch random.IntN(8) {
+				case 0:
+					n.Dropped(key(t, target), "")
+				case 1:
+					n.fill(target, target+" "+variant+text(random.IntN(2000)), varyOn(t, "X", variant))
+				case 2, 3:
+					n.fill(target, target+" "+text(random.IntN(2000)), nil)
+				default:
+					req := request(t, target)
+					req.Header.Set("X", variant)
+					if ans := n.get(req); string(ans.Bytes) != below && !strings.HasPrefix(string(ans.Bytes), target+" ") {
+						t.Errorf("%s is answered with %.20q", target, ans.Bytes)
+					}
+				}
+				if random.IntN(500) == 0 {
+					n.Clear()
+				}
+			}
+		})
+	}
+	all.Wait()
+	if s := n.Stats(); s.Hits == 0 || s.Evictions == 0 {
+		t.Errorf("not what is to be tested: %+v", s)
+	}
+	n.Clear()
+	if s := n.Stats(); s.Objects != 0 || s.Bytes != 0 {
+		t.Errorf("%+v is held by nothing", s)
+	}
 }
