@@ -36,15 +36,12 @@ func fileCost(body []byte) int64 {
 
 // newBodyFile returns nil if there are no such files here, or no more of them.
 func newBodyFile(body []byte) *BodyFile {
-	file, err := memoryFile()
+	file, err := memoryFile(body)
 	if err != nil {
 		return nil
 	}
 	f := &BodyFile{file: file, cost: fileCost(body)}
-	if f.raw, err = file.SyscallConn(); err == nil {
-		_, err = file.Write(body)
-	}
-	if err != nil {
+	if f.raw, err = file.SyscallConn(); err != nil {
 		_ = file.Close() // nobody has it
 		return nil
 	}

@@ -1,6 +1,7 @@
 package l1_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -56,6 +57,24 @@ func contents(t *testing.T, f *l1.BodyFile) (string, bool) {
 		size = n
 	})
 	return string(p[:size]), err == nil
+}
+
+// What clients get cannot be changed by anybody who finds the file.
+func TestFilesAreSealed(t *testing.T) {
+	n := newNode(t, l1.Options{MaxFiles: 1})
+	target, body := n.largePage(0)
+	file := n.sent(target, 20).File
+	err := file.Use(func(fd uintptr) {
+		if _, err := unix.Pwrite(int(fd), []byte("x"), 0); !errors.Is(err, unix.EPERM) {
+			t.Errorf("a write: %v", err)
+		}
+		if err := unix.Ftruncate(int(fd), 1); !errors.Is(err, unix.EPERM) {
+			t.Errorf("a cut: %v", err)
+		}
+	})
+	if got, ok := contents(t, file); err != nil || !ok || got != body {
+		t.Error("another body")
+	}
 }
 
 // openFiles counts the bodies that lie in files of this process.

@@ -8,4 +8,4 @@ import (
 )
 
 // memoryFile would be of use to the sendfile of Linux.
-func memoryFile() (*os.File, error) { return nil, errors.ErrUnsupported }
+func memoryFile([]byte) (*os.File, error) { return nil, errors.ErrUnsupported }
