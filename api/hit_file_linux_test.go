@@ -180,23 +180,23 @@ func bodyFiles(t *testing.T) (all []int) {
 
 // Whatever is wrong with a file, the body is in memory.
 func TestAFileThatCannotBeSent(t *testing.T) {
-	folder, err := os.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = folder.Close() }()
-	for name, spoil := range map[string]func(fd int) error{
-		"shorter":     func(fd int) error { return syscall.Ftruncate(fd, 300_000) },
-		"empty":       func(fd int) error { return syscall.Ftruncate(fd, 0) },
-		"of no bytes": func(fd int) error { return syscall.Dup3(int(folder.Fd()), fd, syscall.O_CLOEXEC) },
+	for name, instead := range map[string]func(dir, body string) string{
+		"shorter":     func(dir, body string) string { return write(t, dir, body[:300_000]) },
+		"empty":       func(dir, _ string) string { return write(t, dir, "") },
+		"of no bytes": func(dir, _ string) string { return dir },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := serveFiled(t, api.DoorOptions{})
 			c := f.connect(t)
 			_, want := c.ask(t, get("/huge"))
 			before := f.filed.Load()
+			other, err := os.Open(instead(t.TempDir(), want))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = other.Close() }()
 			for _, fd := range bodyFiles(t) {
-				if err := spoil(fd); err != nil {
+				if err := syscall.Dup3(int(other.Fd()), fd, syscall.O_CLOEXEC); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -210,6 +210,15 @@ func TestAFileThatCannotBeSent(t *testing.T) {
 			}
 		})
 	}
+}
+
+func write(t *testing.T, dir, text string) (name string) {
+	t.Helper()
+	name = filepath.Join(dir, "file")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // What is sent without a body, or to where no file goes, is no reason for one.
