@@ -40,6 +40,7 @@ type crowd struct {
 	hits   *api.Hits
 	server *http.Server
 	tested atomic.Int64
+	filed  atomic.Int64 // hits whose body lay in a file
 	ending atomic.Bool
 }
 
@@ -48,6 +49,15 @@ func (c *crowd) Purged(_ keying.Key, r *rfc9111.Response) bool             { ret
 func (c *crowd) Softened(keying.Key, *rfc9111.Response) bool               { return false }
 func (c *crowd) Sight(context.Context, time.Time, uint64) (sight l1.Sight) { return sight }
 func (c *crowd) Refresh(*policy.Request)                                   {}
+
+func (c *crowd) Hit(ask *l1.Ask, found *l1.Found) bool     { return c.tier.Hit(ask, found) }
+func (c *crowd) Keep(found *l1.Found, ready *l1.ReadyHead) { c.tier.Keep(found, ready) }
+func (c *crowd) CountHit(found *l1.Found) {
+	if found.File != nil {
+		c.filed.Add(1)
+	}
+	c.tier.CountHit(found)
+}
 
 // Fetch makes a body that says for which target and at which epoch it was made.
 func (c *crowd) Fetch(_ context.Context, req *policy.Request) (*rfc9111.Answer, error) {
@@ -202,7 +212,7 @@ func encrypted(next client) client {
 func TestCrowd(t *testing.T) {
 	c := &crowd{t: t}
 	var err error
-	if c.tier, err = l1.New(c, c, l1.Options{MaxBytes: 16 << 20}); err != nil {
+	if c.tier, err = l1.New(c, c, l1.Options{MaxBytes: 16 << 20, MaxFiles: 4}); err != nil {
 		t.Fatal(err)
 	}
 	defer c.tier.Close()
@@ -213,7 +223,7 @@ func TestCrowd(t *testing.T) {
 	c.table.Store(tables[0])
 	c.door = api.NewDoor(c.tier, c.table.Load, api.DoorOptions{})
 	defer c.door.Close()
-	c.hits = api.NewHits(c.door, c.tier)
+	c.hits = api.NewHits(c.door, c)
 	c.server = api.NewServer(c.door, nil)
 	open, secure := listen(t), listen(t)
 	var all sync.WaitGroup
@@ -271,7 +281,7 @@ func TestCrowd(t *testing.T) {
 	if s.Active != 0 {
 		t.Errorf("%d requests are still active", s.Active)
 	}
-	t.Logf("%d answers checked, %d hits in memory, %d misses", c.tested.Load(), c.tier.Stats().Hits, c.tier.Stats().Misses)
+	t.Logf("%d answers checked, %d hits in memory, %d of them from files, %d misses", c.tested.Load(), c.tier.Stats().Hits, c.filed.Load(), c.tier.Stats().Misses)
 }
 
 func certificate(t *testing.T) tls.Certificate {
