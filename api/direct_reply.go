@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"weir/rfc9111"
 )
 
 // reply is the http.ResponseWriter of a request that the door answers directly. It writes what
@@ -136,7 +138,7 @@ func (w *reply) fields(exclude map[string]bool) {
 	var sorted [fewFields]replyField // by insertion, and on the stack, where pointers are moved at no cost
 	n := 0
 	for name, values := range w.header {
-		if !isToken(name) || exclude[name] {
+		if !rfc9111.IsToken(name) || exclude[name] {
 			continue
 		}
 		at := n

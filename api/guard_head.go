@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+
+	"weir/rfc9111"
 )
 
 // head is what the Guard knows of a request once its head has passed. The slices
@@ -99,13 +101,9 @@ func nextLine(buf []byte, from int) (line []byte, next int, no *fault) {
 // partialRequestLine decides on a request line whose end has not come yet: what
 // can never become one (a TLS hello, say) is refused at once.
 func partialRequestLine(line []byte) *fault {
-	for i, b := range line {
-		if b == ' ' && i > 0 {
-			return nil
-		}
-		if !tokenByte[b] {
-			return refuseRequestLine
-		}
+	method, _, _ := bytes.Cut(line, []byte(" "))
+	if len(line) > 0 && !rfc9111.IsToken(method) {
+		return refuseRequestLine
 	}
 	return nil
 }
@@ -113,7 +111,7 @@ func partialRequestLine(line []byte) *fault {
 // requestLine parses method SP target SP version, RFC 9112 3.
 func (h *head) requestLine(line []byte) *fault {
 	sp := bytes.IndexByte(line, ' ')
-	if sp <= 0 || !isToken(line[:sp]) {
+	if sp <= 0 || !rfc9111.IsToken(line[:sp]) {
 		return refuseRequestLine
 	}
 	h.method = line[:sp]
@@ -274,7 +272,7 @@ func (h *head) schemeLen() int {
 // folding, no control bytes.
 func splitField(line []byte) (name, value []byte, no *fault) {
 	colon := bytes.IndexByte(line, ':')
-	if colon <= 0 || !isToken(line[:colon]) {
+	if colon <= 0 || !rfc9111.IsToken(line[:colon]) {
 		return nil, nil, refuseFieldName
 	}
 	value = line[colon+1:]
@@ -373,25 +371,13 @@ func framingField(name []byte) bool {
 	return equalFold(name, "content-length") || equalFold(name, "transfer-encoding") || equalFold(name, "host")
 }
 
-var (
-	tokenByte = byteSet("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") // RFC 9110 5.6.2
-	hostByte  = byteSet("-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-)
+var hostByte = byteSet("-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 func byteSet(chars string) (set [256]bool) {
 	for i := range len(chars) {
 		set[chars[i]] = true
 	}
 	return set
-}
-
-func isToken[T string | []byte](s T) bool {
-	for i := range len(s) {
-		if !tokenByte[s[i]] {
-			return false
-		}
-	}
-	return len(s) > 0
 }
 
 func isDigit(b byte) bool { return '0' <= b && b <= '9' }

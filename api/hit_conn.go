@@ -142,10 +142,11 @@ func (x *hit) send(c *guardConn, now time.Time) (sent int64, err error) {
 	if x.status == http.StatusNotModified || x.isHead() {
 		body = nil
 	}
-	if len(body) == 0 || !vectored(c.Conn) {
+	_, tcp := plainTCP(c.Conn)
+	if len(body) == 0 || !tcp {
 		x.found.Body, x.found.File = nil, nil // a file is of no use here
 	}
-	if len(body) <= maxCopied || len(body) <= maxJoined && !vectored(c.Conn) {
+	if len(body) <= maxCopied || len(body) <= maxJoined && !tcp {
 		head := len(x.out)
 		x.out = append(x.out, body...)
 		n, err := c.Conn.Write(x.out)
@@ -165,31 +166,28 @@ func (c *guardConn) sendPieces(head, body []byte, allowed time.Duration) (sent i
 	c.hits.pieces = [2][]byte{head, body}
 	c.hits.sending = c.hits.pieces[:]
 	defer func() { c.hits.pieces, c.hits.sending = [2][]byte{}, nil }()
-	if vectored(c.Conn) {
-		return c.writeVector(allowed)
+	if tcp, ok := plainTCP(c.Conn); ok {
+		return c.writeVector(tcp, allowed)
 	}
 	return c.writePieces(allowed)
 }
 
-// vectored says whether conn takes two pieces in one system call.
-func vectored(conn net.Conn) bool {
-	switch conn.(type) {
-	case *limitTCPConn, *net.TCPConn:
-		return true
+// plainTCP returns what is below conn, if there is nothing between it and its socket: what takes two pieces in one
+// system call, and files.
+func plainTCP(conn net.Conn) (*net.TCPConn, bool) {
+	if limited, ok := conn.(*limitTCPConn); ok {
+		conn = limited.Conn
 	}
-	return false
+	inner, ok := conn.(*net.TCPConn)
+	return inner, ok
 }
 
 // writeVector sends what is to be sent at once, as long as the client takes maxWrite within each
 // deadline.
-func (c *guardConn) writeVector(allowed time.Duration) (sent int64, err error) {
+func (c *guardConn) writeVector(tcp *net.TCPConn, allowed time.Duration) (sent int64, err error) {
 	for {
 		var n int64
-		if limited, ok := c.Conn.(*limitTCPConn); ok {
-			n, err = c.hits.sending.WriteTo(limited.Conn)
-		} else {
-			n, err = c.hits.sending.WriteTo(c.Conn)
-		}
+		n, err = c.hits.sending.WriteTo(tcp)
 		sent += n
 		if n < maxWrite || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return sent, err

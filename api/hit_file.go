@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"net"
 	"os"
 	"syscall"
 	"time"
@@ -32,11 +31,7 @@ func (c *guardConn) fileSend() *fileSend {
 	if c.hits.file != nil {
 		return c.hits.file
 	}
-	inner := c.Conn
-	if limited, ok := inner.(*limitTCPConn); ok {
-		inner = limited.Conn
-	}
-	conn, ok := inner.(*net.TCPConn)
+	conn, ok := plainTCP(c.Conn)
 	if !ok || !sendsFiles {
 		return nil
 	}

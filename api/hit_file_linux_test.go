@@ -3,7 +3,6 @@ package api_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -16,6 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"weir/api"
 )
@@ -240,14 +243,20 @@ func TestAnswersThatNeedNoFile(t *testing.T) {
 }
 
 func TestAClientThatDoesNotTakeAFile(t *testing.T) {
-	f := serveFiled(t, api.DoorOptions{WriteTimeout: 50 * time.Millisecond})
+	core, logged := observer.New(zap.InfoLevel)
+	broken := make(chan struct{}, 1)
+	told := zap.Hooks(func(zapcore.Entry) error {
+		if logged.FilterField(zap.Bool("aborted", true)).Len() == 1 {
+			broken <- struct{}{}
+		}
+		return nil
+	})
+	f := serveFiled(t, api.DoorOptions{WriteTimeout: 50 * time.Millisecond, Log: zap.New(core, told)})
 	c := f.connect(t)
 	send(t, c, get("/huge"))
-	for f.door.Stats().Aborted == 0 {
-		if t.Context().Err() != nil {
-			t.Fatal(context.Cause(t.Context()))
-		}
-		time.Sleep(time.Millisecond)
+	<-broken
+	if s := f.door.Stats(); s.Aborted != 1 {
+		t.Errorf("%d aborted", s.Aborted)
 	}
 	if n, err := io.Copy(io.Discard, c.r); n > 960_000 || err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
 		t.Errorf("%d bytes, %v", n, err)

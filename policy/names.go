@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"weir/rfc9111"
 )
 
 // The functions here say what is wrong with a text, and what would be right; ""
@@ -39,19 +41,9 @@ func isName(s string) bool {
 	return s != "" && len(s) <= 64
 }
 
-// isToken is RFC 9110, 5.6.2.
-func isToken(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; !isLetter(c) && !isDigit(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return s != ""
-}
-
 func checkMethod(s string) string {
 	switch {
-	case !isToken(s):
+	case !rfc9111.IsToken(s):
 		return fmt.Sprintf("%s is not a method", shorten(s))
 	case s != strings.ToUpper(s):
 		return fmt.Sprintf("methods are case-sensitive; write %q", strings.ToUpper(s))
@@ -62,14 +54,14 @@ func checkMethod(s string) string {
 }
 
 func checkCookieName(s string) string {
-	if !isToken(s) {
+	if !rfc9111.IsToken(s) {
 		return fmt.Sprintf("%s is not a cookie name", shorten(s))
 	}
 	return ""
 }
 
 func checkHeaderName(s string) string {
-	if !isToken(s) {
+	if !rfc9111.IsToken(s) {
 		return fmt.Sprintf("%s is not a header name", shorten(s))
 	}
 	return ""
@@ -82,7 +74,7 @@ func checkReceived(s string) string {
 		return shorten(s) + " is written by weir itself, a client's own is dropped"
 	case among(s, "cache-min-epoch"):
 		return shorten(s) + " is for weir itself and goes no further"
-	case isToken(s) && strings.Contains(s, "_"):
+	case rfc9111.IsToken(s) && strings.Contains(s, "_"):
 		return fmt.Sprintf("%s is always dropped, because many origins take \"_\" for \"-\"; write %q", shorten(s), strings.ReplaceAll(s, "_", "-"))
 	}
 	return checkHeaderName(s)

@@ -93,7 +93,7 @@ func nextDirective(line string) (name, value string, f form, rest string) {
 	}
 	value, rest, _ = strings.Cut(rest, ",")
 	value = trimRightOWS(value)
-	if !isToken(value) {
+	if !IsToken(value) {
 		return name, "", broken, rest
 	}
 	return name, value, valued, rest
@@ -196,7 +196,7 @@ var tchars = func() (all [256]bool) {
 	return all
 }()
 
-func tokenLen(s string) int {
+func tokenLen[T string | []byte](s T) int {
 	for i := range len(s) {
 		if !tchars[s[i]] {
 			return i
@@ -205,7 +205,8 @@ func tokenLen(s string) int {
 	return len(s)
 }
 
-func isToken(s string) bool { return s != "" && tokenLen(s) == len(s) }
+// IsToken says whether s is a token, as methods and field names are, RFC 9110 5.6.2.
+func IsToken[T string | []byte](s T) bool { return len(s) > 0 && tokenLen(s) == len(s) }
 
 func isOWS(c byte) bool { return c == ' ' || c == '\t' }
 

@@ -23,7 +23,7 @@ func (q qualified) about(h http.Header) bool {
 	}
 	for name := range strings.SplitSeq(q.fields, ",") {
 		name = trimOWS(name)
-		if !isToken(name) {
+		if !IsToken(name) {
 			return true
 		}
 		if _, ok := h[http.CanonicalHeaderKey(name)]; ok {
@@ -40,7 +40,7 @@ func (q qualified) names() (names []string, ok bool) {
 	}
 	for name := range strings.SplitSeq(q.fields, ",") {
 		name = trimOWS(name)
-		if !isToken(name) {
+		if !IsToken(name) {
 			return nil, false
 		}
 		names = append(names, http.CanonicalHeaderKey(name))

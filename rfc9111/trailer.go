@@ -69,6 +69,6 @@ func mayTrail(name string) bool {
 		"Set-Cookie2", "Strict-Transport-Security", "Warning", "X-Cache", "X-Cache-Tier", "X-Caching-Status", "X-Sw-Cache-Control":
 		return false
 	}
-	return isToken(name) && !hopByHop(name) && !kept(name) &&
+	return IsToken(name) && !hopByHop(name) && !kept(name) &&
 		!strings.HasPrefix(name, "Access-Control-") && !strings.HasPrefix(name, "X-Weir-")
 }

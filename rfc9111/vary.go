@@ -34,7 +34,7 @@ func Select(vary []string, h http.Header) (s Selection, ok bool) {
 			if name = trimOWS(name); name == "" {
 				continue
 			}
-			if name == "*" || !isToken(name) || len(name) > maxVaryName {
+			if name == "*" || !IsToken(name) || len(name) > maxVaryName {
 				return "", false
 			}
 			if name = http.CanonicalHeaderKey(name); !slices.Contains(names, name) {

@@ -26,7 +26,7 @@ func check(resp *http.Response, out *outgoing, asked, answered time.Time) (*repl
 		return nil, err
 	}
 	for name := range resp.Header {
-		if !isToken(name) {
+		if !rfc9111.IsToken(name) {
 			return nil, fmt.Errorf("%w: field name %.100q", ErrOriginProtocol, name)
 		}
 	}
@@ -93,18 +93,4 @@ func listed(list, p string) bool {
 		}
 	}
 	return false
-}
-
-// isToken says whether name is a field name, RFC 9110 5.1.
-func isToken(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if c >= 'a' && c <= 'z' || c == '-' {
-			continue // hardly any is another
-		}
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
-			return false
-		}
-	}
-	return name != ""
 }

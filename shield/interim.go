@@ -55,7 +55,7 @@ func (f *interimFilter) take(status int, received http.Header) error {
 		h.Del(name)
 	}
 	for name, values := range h {
-		if !isToken(name) {
+		if !rfc9111.IsToken(name) {
 			return fmt.Errorf("field name %.100q", name)
 		}
 		for _, v := range values {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"weir/rfc9111"
 )
 
 // A field is a line of a request head.
@@ -91,7 +93,7 @@ func (out *outgoing) appendTo(p []byte, host string) ([]byte, error) {
 
 // appendField refuses what would be more than one field, or none, RFC 9110 5.5.
 func appendField(p []byte, name, value string) ([]byte, error) {
-	if !isToken(name) {
+	if !rfc9111.IsToken(name) {
 		return p, fmt.Errorf("request field name %.100q", name)
 	}
 	for i := range len(value) {
